@@ -1,0 +1,50 @@
+# Everything runs with make; `make` alone sets up .venv. A second run does no set-up work.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := install
+.PHONY: install demo test e2e lint tools lock clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: gate needs Python 3.11 or later; set PYTHON" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The build backend is locked like everything else, so the project is built without fetching anything that is not.
+$(VENV)/.installed: $(VENV)/.created requirements.lock requirements-build.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-build.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.installed requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(VENV)/.installed  ## gate at work on this machine: no cluster, no root
+	$(BIN)/gate demo
+
+test: $(VENV)/.developed  ## unit and integration tests: no network, under 90 seconds
+	$(BIN)/python -m pytest
+
+e2e: $(VENV)/.developed tools  ## real API server, registries and cosign
+	$(BIN)/python -m pytest tests/e2e
+
+lint: $(VENV)/.developed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+tools:  ## the tools of the end-to-end suite, built once into a cache outside the checkout (needs Go)
+	tests/e2e/tools/build.sh
+
+lock:  ## write the locks anew; nothing else changes them
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet uv
+	./.ci/lock $(VENV)-lock/bin/uv
+
+clean:
+	rm -rf $(VENV) $(VENV)-lock .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

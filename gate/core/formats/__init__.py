@@ -1,0 +1,43 @@
+"""Signature formats: each recognises a manifest, says which documents it wants, and reads candidates from their bytes.
+
+A format never fetches, and never judges: whether a candidate counts is for an authority to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from gate.core.formats.bundle import BundleFormat
+from gate.core.formats.simplesigning import SimpleSigningFormat
+from gate.core.oci import Descriptor, Digest, Manifest
+from gate.core.signature import Candidate
+
+
+class Format(Protocol):
+    """One way to store signatures in a registry."""
+
+    @property
+    def name(self) -> str:
+        """The format's name in records."""
+
+    def recognises(self, manifest: Manifest) -> bool:
+        """Return whether the manifest, by its own content, holds candidates of this format."""
+
+    def wanted(self, manifest: Manifest) -> tuple[Descriptor, ...]:
+        """Return the documents to fetch; UnavailableError (limit) when there are too many or they are too large."""
+
+    def read(self, manifest: Manifest, location: str, documents: Mapping[Digest, bytes]) -> tuple[Candidate, ...]:
+        """Return the candidates of the manifest.
+
+        ``documents`` holds the bytes that could be fetched: for one that is missing there is no candidate, because
+        whoever fetched it has recorded why.
+        """
+
+
+FORMATS: tuple[Format, ...] = (SimpleSigningFormat(), BundleFormat())
+
+
+def recognise(manifest: Manifest) -> Format | None:
+    """Return the format that the manifest's own content shows, or None: then it is no candidate at all."""
+    return next((form for form in FORMATS if form.recognises(manifest)), None)

@@ -1,0 +1,101 @@
+"""Tag-based signatures: simple signing payloads in the layers of an image manifest, cosign SIGNATURE_SPEC.md.
+
+The same layers are found under the tag ``sha256-<hex>.sig`` and in referrers; how they were found changes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+from gate.core import limits, strictjson
+from gate.core.errors import MalformedError, UnavailableError, UntrustedError
+from gate.core.oci import Descriptor, Digest, Manifest
+from gate.core.quote import quote
+from gate.core.reasons import Reason
+from gate.core.signature import Candidate, Claim, RefusedCandidate, UntrustedSignature
+
+LAYER_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
+SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"
+PAYLOAD_TYPE = "cosign container image signature"
+
+# containers/image docs/containers-signature.5.md: a consumer refuses what it does not know inside "critical"
+_CRITICAL = frozenset({"identity", "image", "type"})
+_IDENTITY = frozenset({"docker-reference"})
+_IMAGE = frozenset({"docker-manifest-digest"})
+
+
+class SimpleSigningFormat:
+    """One candidate for each layer of the simple signing type."""
+
+    name = "simplesigning"
+
+    def recognises(self, manifest: Manifest) -> bool:
+        """Return whether any layer is a simple signing payload."""
+        return any(layer.media_type == LAYER_TYPE for layer in manifest.layers)
+
+    def wanted(self, manifest: Manifest) -> tuple[Descriptor, ...]:
+        """Return the payload layers; UnavailableError (limit) above 64 layers or 64 KiB a payload."""
+        layers = _layers(manifest)
+        if len(layers) > limits.SIGNATURE_LAYERS:
+            message = f"a signature manifest has {len(layers)} signatures, more than {limits.SIGNATURE_LAYERS}"
+            raise UnavailableError(Reason.LIMIT, message)
+        if any(layer.size > limits.SIMPLESIGNING_BYTES for layer in layers):
+            raise UnavailableError(Reason.LIMIT, f"a signed payload is larger than {limits.SIMPLESIGNING_BYTES} bytes")
+        return layers
+
+    def read(self, manifest: Manifest, location: str, documents: Mapping[Digest, bytes]) -> tuple[Candidate, ...]:
+        """Return one candidate for each payload that was fetched."""
+        return tuple(
+            self._candidate(layer, f"{location} layer {number}", documents[layer.digest])
+            for number, layer in enumerate(_layers(manifest))
+            if layer.digest in documents
+        )
+
+    def _candidate(self, layer: Descriptor, location: str, payload: bytes) -> Candidate:
+        try:
+            signature = _signature(layer)
+            claim = parse_payload(payload)
+        except (MalformedError, UntrustedError) as error:
+            return RefusedCandidate(self.name, location, error.reason, error.message)
+        return UntrustedSignature(self.name, location, payload, signature, claim)
+
+
+def _layers(manifest: Manifest) -> tuple[Descriptor, ...]:
+    return tuple(layer for layer in manifest.layers if layer.media_type == LAYER_TYPE)
+
+
+def _signature(layer: Descriptor) -> bytes:
+    text = layer.annotation(SIGNATURE_ANNOTATION)
+    if not text:
+        raise MalformedError("the layer carries no signature annotation")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedError("the layer's signature annotation is not base64") from error
+
+
+def parse_payload(payload: bytes) -> Claim:
+    """Return what a simple signing payload claims; MalformedError, or UntrustedError (unsupported) for another type.
+
+    The payload is unproved: the caller compares the claim only after the signature over these very bytes verified.
+    """
+    document = strictjson.loads_object(payload, limit=limits.SIMPLESIGNING_BYTES)
+    critical = _closed(document.get("critical"), "critical", _CRITICAL)
+    kind = strictjson.expect_string(critical.get("type"), "critical.type")
+    if kind != PAYLOAD_TYPE:
+        raise UntrustedError(Reason.UNSUPPORTED, f"the payload is of type {quote(kind)}, not {quote(PAYLOAD_TYPE)}")
+    image = _closed(critical.get("image"), "critical.image", _IMAGE)
+    identity = _closed(critical.get("identity"), "critical.identity", _IDENTITY)
+    digest = strictjson.expect_string(image.get("docker-manifest-digest"), "critical.image.docker-manifest-digest")
+    reference = strictjson.expect_string(identity.get("docker-reference", ""), "critical.identity.docker-reference")
+    return Claim((Digest.parse(digest),), reference or None)
+
+
+def _closed(value: strictjson.Json, what: str, known: frozenset[str]) -> strictjson.Object:
+    members = strictjson.expect_object(value, what)
+    unknown = sorted(set(members) - known)
+    if unknown:
+        raise MalformedError(f"{what} has the unknown member {quote(unknown[0])}")
+    return members

@@ -1,0 +1,26 @@
+"""Every limit on what is read, in one place.
+
+Where no source is named, the number is gate's own: several times what real signatures need, far below what hurts.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+
+MANIFEST_BYTES = 4 * MIB  # also distribution-spec v1.1, "Pushing Manifests"
+INDEX_ENTRIES = 256  # descriptors of one index, or of all pages of a referrers list
+CANDIDATES = 64  # candidate manifests fetched for one digest
+SIGNATURE_LAYERS = 64  # signature layers of one manifest
+SIMPLESIGNING_BYTES = 64 * KIB  # one signed payload
+BUNDLE_BYTES = 1 * MIB  # one Sigstore bundle
+ANNOTATIONS_BYTES = 256 * KIB  # names and values of one descriptor's annotations
+STATEMENT_SUBJECTS = 1024  # subjects of one in-toto statement
+SUBJECT_DIGESTS = 32  # digests of one subject
+EVIDENCE_BYTES = 16 * MIB  # everything fetched for one digest
+KEY_BYTES = 64 * KIB  # a PEM file; an RSA key of 16384 bits has 3 KiB
+REFERENCE_CHARACTERS = 1024  # host (255) + repository (255) + tag (128) + digest (71), with room
+POLICY_BYTES = 1 * MIB  # a policy file; a ConfigMap cannot hold more
+REVIEW_BYTES = (
+    8 * MIB
+)  # an AdmissionReview: object and oldObject of at most 3 MiB each; Kubernetes refuses larger objects

@@ -1,0 +1,255 @@
+"""OCI content: references, digests, descriptors, manifests and indexes (image-spec v1.1, distribution-spec v1.1)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+from gate.core import limits, strictjson
+from gate.core.errors import MalformedError, UnavailableError
+from gate.core.quote import quote
+from gate.core.reasons import Reason
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_INDEX})
+
+DOCKER_HUB = "docker.io"
+_DOCKER_HUB_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
+# distribution/reference grammar, every class spelled out; always with fullmatch
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?P<host>{_HOST})/(?P<repository>{_COMPONENT}(?:/{_COMPONENT})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
+)
+_HOST_CHARACTERS = 255  # RFC 1035 section 2.3.4
+_REPOSITORY_CHARACTERS = 255  # distribution/reference NameTotalLengthMax
+_PORT_MAX = 65535
+_SIZE_MAX = 2**63 - 1  # image-spec descriptor.md: int64
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """A sha256 digest of some bytes; no other algorithm is accepted."""
+
+    hex: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the digest that ``text`` names (``sha256:``, 64 lower-case hex digits), or raise MalformedError."""
+        match = _DIGEST.fullmatch(text)
+        if match is None:
+            raise MalformedError(f"{quote(text)} is not a digest of the form sha256:<64 hex digits>")
+        return cls(match[1])
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        """Return the digest of ``data``."""
+        return cls(hashlib.sha256(data).hexdigest())
+
+    @property
+    def tag(self) -> str:
+        """The digest as a tag, ``sha256-<hex>``: where fallback referrers and tag-based signatures are found."""
+        return f"sha256-{self.hex}"
+
+    def __str__(self) -> str:
+        """Return ``sha256:<hex>``."""
+        return f"sha256:{self.hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where an image is: canonical registry and repository, and a tag or a digest or both.
+
+    ``registry`` is in lower case, without the default port, and ``docker.io`` for every name of Docker Hub.
+    """
+
+    registry: str
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the reference that ``text`` names (distribution/reference grammar), or raise MalformedError."""
+        if len(text) > limits.REFERENCE_CHARACTERS:
+            raise MalformedError(
+                f"the image reference {quote(text)} is longer than {limits.REFERENCE_CHARACTERS} characters"
+            )
+        match = _REFERENCE.fullmatch(_with_host(text))
+        if match is None:
+            raise MalformedError(f"{quote(text)} is not an image reference")
+        digest = match["digest"]
+        registry, repository = _canonical_host(match["host"], text), match["repository"]
+        if registry == DOCKER_HUB and "/" not in repository:
+            repository = "library/" + repository
+        if len(repository) > _REPOSITORY_CHARACTERS:
+            raise MalformedError(f"the repository in {quote(text)} is longer than {_REPOSITORY_CHARACTERS} characters")
+        return cls(registry, repository, match["tag"], None if digest is None else Digest.parse(digest))
+
+    @property
+    def name(self) -> str:
+        """The canonical name without tag and digest: what policies match."""
+        return f"{self.registry}/{self.repository}"
+
+    def at(self, digest: Digest) -> Self:
+        """Return this repository at ``digest``, without a tag."""
+        return replace(self, tag=None, digest=digest)
+
+    def __str__(self) -> str:
+        """Return the canonical form."""
+        return self.name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+def _with_host(text: str) -> str:
+    """Return ``text`` with a registry in front: a first segment with a dot or a colon, or localhost, is one."""
+    head, slash, _ = text.partition("/")
+    if slash and ("." in head or ":" in head or head.lower() == "localhost"):
+        return text
+    return f"{DOCKER_HUB}/{text}"
+
+
+def _canonical_host(host: str, text: str) -> str:
+    host = host.lower()
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdigit():
+        if not 0 < int(port) <= _PORT_MAX:
+            raise MalformedError(f"the port in {quote(text)} is out of range")
+        host = name if int(port) == 443 else f"{name}:{int(port)}"  # noqa: PLR2004 (the default port of https)
+    if len(host) > _HOST_CHARACTERS:
+        raise MalformedError(f"the registry in {quote(text)} is longer than {_HOST_CHARACTERS} characters")
+    return DOCKER_HUB if host in _DOCKER_HUB_ALIASES else host
+
+
+Annotations = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A pointer to content: its type, digest, size in bytes and annotations (image-spec descriptor.md)."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    annotations: Annotations = ()
+    artifact_type: str | None = None
+
+    @classmethod
+    def parse(cls, value: strictjson.Json, what: str) -> Self:
+        """Return the descriptor in ``value``, or raise MalformedError that names ``what``."""
+        fields = strictjson.expect_object(value, what)
+        size = strictjson.expect_integer(fields.get("size"), f"the size of {what}")
+        if not 0 <= size <= _SIZE_MAX:
+            raise MalformedError(f"the size of {what} is out of range")
+        return cls(
+            strictjson.expect_string(fields.get("mediaType"), f"the mediaType of {what}"),
+            Digest.parse(strictjson.expect_string(fields.get("digest"), f"the digest of {what}")),
+            size,
+            _annotations(fields.get("annotations"), what),
+            _optional_string(fields.get("artifactType"), f"the artifactType of {what}"),
+        )
+
+    def annotation(self, name: str) -> str | None:
+        """Return the value of the annotation, or None when it is absent."""
+        return next((value for key, value in self.annotations if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An image manifest: ``digest`` is of the bytes that were parsed."""
+
+    digest: Digest
+    media_type: str
+    artifact_type: str | None
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    subject: Descriptor | None
+    annotations: Annotations = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index of manifests: ``digest`` is of the bytes that were parsed."""
+
+    digest: Digest
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+    annotations: Annotations = ()
+
+
+def parse_manifest(raw: bytes, content_type: str | None = None) -> Manifest | Index:
+    """Return the manifest or index in ``raw``, or raise MalformedError; UnavailableError (limit) for too long an index.
+
+    ``content_type`` is what the registry said of it. A document that says two things of itself is refused
+    (image-spec manifest.md, "mediaType"; CVE-2021-41190).
+    """
+    fields = strictjson.loads_object(raw, limit=limits.MANIFEST_BYTES)
+    media_type = _optional_string(fields.get("mediaType"), "the manifest's mediaType")
+    if "manifests" in fields and ("layers" in fields or "config" in fields):
+        raise MalformedError("the manifest is an index and an image at once")
+    known = INDEX_TYPES if "manifests" in fields else MANIFEST_TYPES
+    fallback = OCI_INDEX if "manifests" in fields else OCI_MANIFEST
+    for claimed in (media_type, content_type if content_type in INDEX_TYPES | MANIFEST_TYPES else None):
+        if claimed is not None and claimed not in known:
+            raise MalformedError(f"the manifest's content is not what its media type {quote(claimed)} says")
+    if media_type is not None and content_type in INDEX_TYPES | MANIFEST_TYPES and content_type != media_type:
+        raise MalformedError("the manifest's media type is not the one that the registry names")
+    resolved = media_type or (content_type if content_type in known else None) or fallback
+    if "manifests" in fields:
+        return _parse_index(fields, Digest.of(raw), resolved)
+    return _parse_image(fields, Digest.of(raw), resolved)
+
+
+def _parse_index(fields: strictjson.Object, digest: Digest, media_type: str) -> Index:
+    return Index(digest, media_type, parse_descriptors(fields), _annotations(fields.get("annotations"), "the index"))
+
+
+def parse_descriptors(index: strictjson.Object) -> tuple[Descriptor, ...]:
+    """Return the descriptors of an index; UnavailableError (limit) for more than 256, MalformedError for a bad one."""
+    entries = strictjson.expect_array(index.get("manifests"), "the index's manifests")
+    if len(entries) > limits.INDEX_ENTRIES:
+        raise UnavailableError(
+            Reason.LIMIT, f"an index lists {len(entries)} manifests, more than {limits.INDEX_ENTRIES}"
+        )
+    return tuple(Descriptor.parse(entry, "a manifest of the index") for entry in entries)
+
+
+def _parse_image(fields: strictjson.Object, digest: Digest, media_type: str) -> Manifest:
+    subject = fields.get("subject")
+    return Manifest(
+        digest,
+        media_type,
+        _optional_string(fields.get("artifactType"), "the manifest's artifactType"),
+        Descriptor.parse(fields.get("config"), "the manifest's config"),
+        tuple(
+            Descriptor.parse(layer, "a layer of the manifest")
+            for layer in strictjson.expect_array(fields.get("layers"), "the manifest's layers")
+        ),
+        None if subject is None else Descriptor.parse(subject, "the manifest's subject"),
+        _annotations(fields.get("annotations"), "the manifest"),
+    )
+
+
+def _optional_string(value: strictjson.Json, what: str) -> str | None:
+    return None if value is None else strictjson.expect_string(value, what)
+
+
+def _annotations(value: strictjson.Json, what: str) -> Annotations:
+    if value is None:
+        return ()
+    members: Mapping[str, strictjson.Json] = strictjson.expect_object(value, f"the annotations of {what}")
+    pairs = tuple((name, strictjson.expect_string(text, f"an annotation of {what}")) for name, text in members.items())
+    if sum(len(name.encode()) + len(text.encode()) for name, text in pairs) > limits.ANNOTATIONS_BYTES:
+        raise MalformedError(f"the annotations of {what} are larger than {limits.ANNOTATIONS_BYTES} bytes")
+    return pairs

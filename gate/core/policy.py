@@ -1,0 +1,164 @@
+"""The policy as frozen values; how it is written down is the business of trust/policyfile.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from gate.core.authorities import Authority
+from gate.core.errors import ConfigError
+from gate.core.globs import ImageGlob, match_text
+from gate.core.oci import Digest, Reference
+
+
+class Mode(Enum):
+    """What a rule that is not satisfied does: deny, warn and admit, or only record."""
+
+    ENFORCE = "enforce"
+    WARN = "warn"
+    AUDIT = "audit"
+
+
+class NoMatch(Enum):
+    """What happens to an image that no enforce or warn rule matches."""
+
+    DENY = "deny"
+    WARN = "warn"
+    ALLOW = "allow"
+
+
+class SourceChoice(Enum):
+    """Whether a source that gate cannot verify is admitted: always, only where it is that already, or never."""
+
+    ALLOW = "allow"
+    EXISTING = "existing"
+    DENY = "deny"
+
+
+class OnUnavailable(Enum):
+    """What an outage of the registry means for a rule."""
+
+    DENY = "deny"
+    ALLOW = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What may be synced besides verified OCI images. Helm charts in OCI registries are denied."""
+
+    git: SourceChoice
+    helm_http: SourceChoice
+    require_digest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The object that asks; a field that is None is not known, and a rule that looks at it does not match."""
+
+    kind: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which questions a rule is about: every field that is given must match, any value of a field will do."""
+
+    images: tuple[ImageGlob, ...]
+    kinds: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    digests: tuple[Digest, ...] = ()
+
+    def matches(self, reference: Reference, context: Context) -> bool:
+        """Return whether the rule is about ``reference`` for ``context``; a digest that is not known matches none."""
+        return (
+            any(glob.matches(reference) for glob in self.images)
+            and (not self.kinds or context.kind in self.kinds)
+            and _matches_any(self.namespaces, context.namespace)
+            and _matches_any(self.names, context.name)
+            and (not self.digests or reference.digest in self.digests)
+        )
+
+
+def _matches_any(patterns: tuple[str, ...], text: str | None) -> bool:
+    return not patterns or (text is not None and any(match_text(pattern, text) for pattern in patterns))
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """``count`` of ``authorities`` must vouch, each for a signer of its own; ConfigError if that can never happen."""
+
+    authorities: tuple[Authority, ...]
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what would admit everything or nothing."""
+        if not self.authorities:
+            raise ConfigError("no authority is named")
+        if len({authority.name for authority in self.authorities}) != len(self.authorities):
+            raise ConfigError("two authorities have the same name")
+        if len({authority.identity for authority in self.authorities}) != len(self.authorities):
+            raise ConfigError("two authorities have the same key")
+        if not 0 < self.count <= len(self.authorities):
+            raise ConfigError(f"the count is {self.count}, and there are {len(self.authorities)} authorities")
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Nothing is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Nothing satisfies."""
+
+
+Requirement: TypeAlias = Signatures | Pass | Fail
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: whom it is about, what it wants, and what follows when it does not get it."""
+
+    name: str
+    match: Match
+    requirement: Requirement
+    mode: Mode = Mode.ENFORCE
+    on_unavailable: OnUnavailable = OnUnavailable.DENY
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything an operator decided, validated and frozen."""
+
+    no_match: NoMatch
+    sources: Sources
+    rules: tuple[Rule, ...]
+
+    def matching(self, reference: Reference, context: Context) -> tuple[Rule, ...]:
+        """Return the rules about this question, in the order of the policy. No I/O."""
+        return tuple(rule for rule in self.rules if rule.match.matches(reference, context))
+
+    def covers(self, reference: Reference, context: Context) -> bool:
+        """Return whether an enforce or warn rule matches, or noMatch admits what none matches."""
+        counted = any(rule.mode is not Mode.AUDIT for rule in self.matching(reference, context))
+        return counted or self.no_match is not NoMatch.DENY
+
+    @property
+    def literal_hosts(self) -> frozenset[str]:
+        """The registries that the operator named by writing them down without a wildcard."""
+        hosts = (glob.literal_host for rule in self.rules for glob in rule.match.images)
+        return frozenset(host for host in hosts if host is not None)
+
+
+def single_key_policy(authority: Authority) -> Policy:
+    """Return the policy "every image, this authority", with git and Helm over HTTP allowed."""
+    everything = Match((ImageGlob.parse("**"),))
+    return Policy(
+        NoMatch.DENY,
+        Sources(git=SourceChoice.ALLOW, helm_http=SourceChoice.ALLOW),
+        (Rule("every-image", everything, Signatures((authority,))),),
+    )

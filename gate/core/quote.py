@@ -1,0 +1,26 @@
+"""Strings from outside, made safe to print."""
+
+from __future__ import annotations
+
+import unicodedata
+
+QUOTED_LIMIT = 200  # characters of one outside string in a message; enough to recognise it, too little to flood a log
+
+# Cc control, Cf format (bidirectional marks, zero width), Cs surrogate, Zl and Zp line and paragraph separators,
+# Co private use, Cn unassigned: none of them belongs on somebody's terminal.
+_ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def quote(text: str) -> str:
+    """Return ``text`` in double quotes, unprintable and bidirectional characters escaped, cut at 200 characters."""
+    cut = text[:QUOTED_LIMIT]
+    body = "".join(_escape(char) for char in cut)
+    return f'"{body}"' + ("…" if len(text) > QUOTED_LIMIT else "")
+
+
+def _escape(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    if unicodedata.category(char) in _ESCAPED_CATEGORIES:
+        return char.encode("unicode_escape", "backslashreplace").decode("ascii")
+    return char

@@ -1,0 +1,157 @@
+"""JSON with one meaning per document (RFC 8259, and RFC 7493 for what it leaves open).
+
+Refused: bytes that are not UTF-8, duplicate names, NaN and Infinity, numbers out of range, lone surrogates, and
+anything larger or deeper than its limit. Two parsers cannot disagree about what is left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn, TypeAlias
+
+from gate.core.errors import MalformedError
+
+# Read-only views: nothing downstream may edit a parsed document.
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+Object: TypeAlias = Mapping[str, Json]
+
+DEPTH_LIMIT = 64  # nested arrays and objects; the formats read here need fewer than 20
+INTEGER_DIGITS_LIMIT = 40  # digits; no field of any format read here needs more than a 64-bit integer
+
+
+def loads(data: bytes, *, limit: int, depth: int = DEPTH_LIMIT) -> Json:
+    """Return the document in ``data`` (UTF-8, at most ``limit`` bytes, ``depth`` levels), or raise MalformedError."""
+    if len(data) > limit:
+        raise MalformedError(f"the document has {len(data)} bytes, more than {limit}")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedError("the document is not UTF-8") from error
+    try:
+        value: Json = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_bounded_integer,
+        )
+    except RecursionError as error:
+        raise MalformedError(f"the document is nested deeper than {depth} levels") from error
+    except ValueError as error:
+        raise MalformedError("the document is not valid JSON") from error
+    _check(value, depth, surrogates="\\u" in text)
+    return value
+
+
+def split(data: bytes, *, limit: int) -> Iterator[bytes]:
+    """Yield the documents of a stream (one after the other, white space between them), each as its own bytes.
+
+    Only the boundaries are found here: each document is still to be read by loads(). MalformedError where the stream,
+    UTF-8 of at most ``limit`` bytes, holds something else.
+    """
+    if len(data) > limit:
+        raise MalformedError(f"the stream has {len(data)} bytes, more than {limit}")
+    try:
+        text = data.decode("utf-8")
+        position = _skip_space(text, 0)
+        while position < len(text):
+            start, (_, position) = position, json.JSONDecoder().raw_decode(text, position)
+            yield text[start:position].encode("utf-8")
+            position = _skip_space(text, position)
+    except (ValueError, RecursionError) as error:
+        raise MalformedError("the stream is not a sequence of JSON documents in UTF-8") from error
+
+
+def _skip_space(text: str, position: int) -> int:
+    while position < len(text) and text[position] in " \t\r\n":  # RFC 8259 section 2
+        position += 1
+    return position
+
+
+def loads_object(data: bytes, *, limit: int, depth: int = DEPTH_LIMIT) -> Object:
+    """Return the object in ``data``, or raise MalformedError; limits as in loads()."""
+    return expect_object(loads(data, limit=limit, depth=depth), "the document")
+
+
+def expect_object(value: Json, what: str) -> Object:
+    """Return ``value`` if it is an object, else raise MalformedError that names ``what``."""
+    if not isinstance(value, Mapping):
+        raise MalformedError(f"{what} is not an object")
+    return value
+
+
+def expect_array(value: Json, what: str) -> Sequence[Json]:
+    """Return ``value`` if it is an array, else raise MalformedError that names ``what``."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise MalformedError(f"{what} is not an array")
+    return value
+
+
+def expect_string(value: Json, what: str) -> str:
+    """Return ``value`` if it is a string, else raise MalformedError that names ``what``."""
+    if not isinstance(value, str):
+        raise MalformedError(f"{what} is not a string")
+    return value
+
+
+def expect_integer(value: Json, what: str) -> int:
+    """Return ``value`` if it is an integer (true and false are not), else raise MalformedError that names ``what``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise MalformedError(f"{what} is not an integer")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> Object:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedError("the document names a member of an object twice")
+    return members
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise MalformedError("the document contains NaN or Infinity")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise MalformedError("the document contains a number that is out of range")
+    return value
+
+
+def _bounded_integer(text: str) -> int:
+    if len(text) > INTEGER_DIGITS_LIMIT:
+        raise MalformedError("the document contains a number that is out of range")
+    return int(text)
+
+
+def _check(document: Json, depth: int, *, surrogates: bool) -> None:
+    """Raise MalformedError where a value is nested too deep or, if an escape occurs at all, holds a lone surrogate."""
+    level: list[Json] = [document]
+    for _ in range(depth + 1):
+        below: list[Json] = []
+        nested = False
+        for value in level:
+            if isinstance(value, str):
+                if surrogates:
+                    _check_text(value)
+            elif isinstance(value, Mapping):
+                nested = True
+                below.extend(value.values())
+                if surrogates:
+                    below.extend(value)
+            elif isinstance(value, Sequence):
+                nested = True
+                below.extend(value)
+        if not nested:
+            return
+        level = below
+    raise MalformedError(f"the document is nested deeper than {depth} levels")
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise MalformedError("the document contains a lone surrogate") from error

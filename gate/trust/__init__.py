@@ -1,0 +1,1 @@
+"""What is trusted, read from files: policies and the keys they name."""
