@@ -217,7 +217,9 @@ def _parse_index(fields: strictjson.Object, digest: Digest, media_type: str) -> 
 
 def parse_descriptors(index: strictjson.Object) -> tuple[Descriptor, ...]:
     """Return the descriptors of an index; UnavailableError (limit) for more than 256, MalformedError for a bad one."""
-    entries = strictjson.expect_array(index.get("manifests"), "the index's manifests")
+    listed = index.get("manifests")
+    # Registries written in Go answer an empty list as null.
+    entries = () if listed is None else strictjson.expect_array(listed, "the index's manifests")
     if len(entries) > limits.INDEX_ENTRIES:
         raise UnavailableError(
             Reason.LIMIT, f"an index lists {len(entries)} manifests, more than {limits.INDEX_ENTRIES}"

@@ -1,0 +1,85 @@
+"""``gate verify``: the verdict that the cluster would give."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+
+from gate.cli import options
+from gate.core.errors import ConfigError, MalformedError
+from gate.core.oci import Reference
+from gate.core.report import describe, verdict_name
+from gate.core.verdict import CandidateResult, Decision, Denied, Exempt, Unavailable, Verified
+
+IMAGES_LIMIT = 1000  # images of one call
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="registry/repository[:tag][@sha256:digest]")
+    options.add_engine_options(parser)
+    options.add_context_options(parser)
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the verdict on each image; return 0 if all are admitted, 1 if any is denied, 2 if any could not be told."""
+    if len(arguments.images) > IMAGES_LIMIT:
+        raise ConfigError(f"{len(arguments.images)} images are named, more than {IMAGES_LIMIT}")
+    references = [_parse(image) for image in arguments.images]
+    settings = options.settings(arguments)
+
+    from gate import compose  # noqa: PLC0415 (help does not wait for it)
+
+    policy = compose.load_policy(settings)
+    hosts = frozenset(reference.registry for reference in references)
+    named = compose.CommandLine(hosts, plain_http=arguments.plain_http, token=options.token(arguments))
+    show: Callable[[str, Decision], str] = as_json if arguments.output == "json" else as_text
+    code = 0
+    with compose.open_gate(settings, named) as gate:
+        for image, reference in zip(arguments.images, references, strict=True):
+            decision = gate.decide(policy, reference, options.context(arguments), compose.deadline(arguments.timeout))
+            print(show(image, decision), flush=True)
+            code = max(code, exit_code(decision))
+    return code
+
+
+def _parse(image: str) -> Reference:
+    try:
+        return Reference.parse(image)
+    except MalformedError as error:
+        raise ConfigError(error.message) from error
+
+
+def exit_code(decision: Decision) -> int:
+    """Return 0 for verified and exempt, 1 for denied, 2 when it could not be told."""
+    match decision.verdict:
+        case Verified() | Exempt():
+            return 0
+        case Denied():
+            return 1
+        case Unavailable():
+            return 2
+
+
+def as_text(image: str, decision: Decision) -> str:
+    """Return the verdict for people: the verdict and its sentence, warnings, and a line for each candidate."""
+    verdict = decision.verdict
+    lines = [f"{verdict_name(verdict):<12}{image}", f"  {verdict.message}"]
+    lines += [f"  warning: {warning}" for warning in getattr(verdict, "warnings", ())]
+    if decision.candidates:
+        rows = [("FORMAT", "RESULT", "WHERE", "WHY"), *map(_row, decision.candidates)]
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines += ["  " + "  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in rows]
+    return "\n".join(lines)
+
+
+def _row(candidate: CandidateResult) -> tuple[str, str, str, str]:
+    why = candidate.message if candidate.signer is None else f"by {candidate.signer.authority}"
+    return candidate.format, str(candidate.reason), candidate.location, why
+
+
+def as_json(image: str, decision: Decision) -> str:
+    """Return the verdict as one line of JSON; its schema is docs/verify.schema.json."""
+    return json.dumps({"reference": image, **describe(decision)})

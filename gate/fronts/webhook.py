@@ -1,0 +1,163 @@
+"""The HTTP front: bounded bodies, one deadline for each review, and an answer whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from gate.core import limits
+from gate.core.deadline import Deadline
+from gate.core.reasons import Reason
+
+VALIDATE_PATH = "/validate"
+HEALTH_PATH = "/healthz"
+READY_PATH = "/readyz"
+
+REVIEW_SECONDS = 8.0  # the most that a review may take; Config Sync itself waits 15 s, the API server 10 s by default
+ANSWER_SECONDS = 1.0  # kept back from the caller's own timeout, so that an answer is heard before it hangs up
+REVIEWS_AT_ONCE = 60  # more are told to come back; of the server's 64 threads 4 stay free for health checks
+
+_DURATION = re.compile(r"(?:[0-9]{1,6}(?:\.[0-9]{1,9})?(?:h|ms|us|ns|m|s)){1,4}", re.ASCII)
+_PART = re.compile(r"([0-9.]+)(h|ms|us|ns|m|s)", re.ASCII)
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}  # seconds; Go time.ParseDuration
+
+log = logging.getLogger("gate.webhook")
+
+
+class Answer(Protocol):
+    """What goes back over HTTP."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def body(self) -> bytes:
+        """The body."""
+
+    @property
+    def content_type(self) -> str:
+        """The body's media type."""
+
+
+class Reviews(Protocol):
+    """Who answers reviews."""
+
+    def answer(self, body: bytes, deadline: Deadline) -> Answer:
+        """Return the answer to the review in ``body`` before the deadline."""
+
+    def refuse(self, body: bytes, reason: Reason, message: str) -> Answer:
+        """Return a denial of the review in ``body`` without looking at what it asks."""
+
+
+def review_seconds(timeout: str | None) -> float:
+    """Return how long a review may take, in seconds, given the caller's ``timeout`` query (a Go duration like 10s).
+
+    A second is kept back for the answer, or half of a timeout below two seconds; never more than eight seconds.
+    """
+    if timeout is None or _DURATION.fullmatch(timeout) is None:
+        return REVIEW_SECONDS
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(timeout))
+    return min(REVIEW_SECONDS, max(seconds - ANSWER_SECONDS, seconds / 2))
+
+
+@dataclass(slots=True)
+class InFlight:
+    """Counts the reviews that are being answered, up to a limit."""
+
+    limit: int = REVIEWS_AT_ONCE
+    _count: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def enter(self) -> Iterator[bool]:
+        """Yield whether there is room; the place is given back at the end."""
+        with self._lock:
+            admitted = self._count < self.limit
+            self._count += admitted
+        try:
+            yield admitted
+        finally:
+            with self._lock:
+                self._count -= admitted
+
+
+def create_app(
+    reviews: Reviews,
+    clock: Callable[[], float],
+    ready: Callable[[], str | None],
+    in_flight: InFlight | None = None,
+) -> Flask:
+    """Return the WSGI application.
+
+    ``clock`` is monotonic, in seconds. ``ready`` returns None, or one sentence that says why this server is not ready.
+    """
+    app = Flask("gate", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = limits.REVIEW_BYTES
+    gauge = in_flight or InFlight()
+
+    @app.post(VALIDATE_PATH)
+    def validate() -> Response:
+        deadline = Deadline.after(review_seconds(request.args.get("timeout")), clock)
+        # A chunked body would be cut at the limit and then read as if it were whole; the API server never sends one.
+        if request.content_length is None:
+            return _text(411, "send the review with a Content-Length")
+        body = request.get_data(cache=False)
+        with gauge.enter() as admitted:
+            if not admitted:
+                message = (
+                    f"{Reason.BUSY}: gate answers too many reviews at this moment; Config Sync asks again by itself"
+                )
+                return _reply(reviews.refuse(body, Reason.BUSY, message))
+            return _guarded(reviews, body, deadline)
+
+    @app.get(HEALTH_PATH)
+    def healthz() -> Response:
+        return _text(200, "ok")
+
+    @app.get(READY_PATH)
+    def readyz() -> Response:
+        problem = ready()
+        return _text(200, "ok") if problem is None else _text(503, problem)
+
+    app.register_error_handler(RequestEntityTooLarge, _too_large)
+    app.register_error_handler(HTTPException, _http_error)
+    return app
+
+
+def _guarded(reviews: Reviews, body: bytes, deadline: Deadline) -> Response:
+    """Answer the review; a bug denies it with an id that finds the traceback in the log."""
+    try:
+        return _reply(reviews.answer(body, deadline))
+    except Exception:  # noqa: BLE001 (the last line of defence: whatever it is, it must not admit or go unanswered)
+        bug = secrets.token_hex(8)
+        log.exception("a review failed", extra={"bug": bug})
+        message = f"{Reason.INTERNAL}: a bug in gate; look for {bug} in its log and report what stands there"
+        return _reply(reviews.refuse(body, Reason.INTERNAL, message))
+
+
+def _reply(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, content_type=answer.content_type)
+
+
+def _text(status: int, sentence: str) -> Response:
+    return Response(sentence + "\n", status, content_type="text/plain; charset=utf-8")
+
+
+def _too_large(_: RequestEntityTooLarge) -> Response:
+    return _text(413, f"the review has more than {limits.REVIEW_BYTES} bytes")
+
+
+def _http_error(error: HTTPException) -> Response:
+    return _text(
+        error.code or 500, f"{error.name}: gate answers POST {VALIDATE_PATH}, GET {HEALTH_PATH} and {READY_PATH}"
+    )

@@ -1,0 +1,76 @@
+"""The engine with its hands: fetch what the core asks for, then let the core decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from gate.core.deadline import Deadline
+from gate.core.errors import MalformedError, UnavailableError
+from gate.core.oci import Digest, Reference, parse_manifest
+from gate.core.policy import Context, Policy, Signatures
+from gate.core.reasons import Reason
+from gate.core.signature import Evidence
+from gate.core.verdict import Decision, Denied, Unavailable
+from gate.core.verify import decide
+from gate.registry.client import Document
+
+DEFAULT_TAG = "latest"  # what an image without tag and digest means to Config Sync and to every other client
+
+
+class Source(Protocol):
+    """One registry, as the service needs it."""
+
+    def resolve(self, repository: str, tag: str, deadline: Deadline) -> Document | None:
+        """Return the manifest or index that the tag names now, or None when the registry says there is none."""
+
+    def evidence(self, repository: str, digest: Digest, deadline: Deadline) -> Evidence:
+        """Return everything that can be found about the digest, and what could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Answers whether an image may be synced; one for a process, for any number of threads."""
+
+    sources: Callable[[str, bool], Source]  # registry host, whether the operator named it
+    now: Callable[[], datetime]
+
+    def decide(self, policy: Policy, reference: Reference, context: Context, deadline: Deadline) -> Decision:
+        """Return the decision on ``reference`` for ``context``; a tag is resolved once, to the digest that is decided.
+
+        Nothing is raised for what a registry does: it is in the verdict. A rule that does not need a signature causes
+        no request.
+        """
+        try:
+            source = self.sources(reference.registry, reference.registry in policy.literal_hosts)
+            subject = reference if reference.digest is not None else _resolve(source, reference, deadline)
+        except UnavailableError as error:
+            return Decision(Unavailable(error.reason, _cannot(reference, error), outage=error.outage))
+        except MalformedError as error:
+            message = f"{Reason.MALFORMED}: {reference} is not an image: {error.message}"
+            return Decision(Denied(Reason.MALFORMED, message))
+        if subject is None or subject.digest is None:
+            message = f"{Reason.NOT_FOUND}: the registry has no {reference}; push it, or correct the reference"
+            return Decision(Denied(Reason.NOT_FOUND, message))
+        rules = policy.matching(subject, context)
+        evidence = Evidence()
+        if any(isinstance(rule.requirement, Signatures) for rule in rules):
+            evidence = source.evidence(subject.repository, subject.digest, deadline)
+        return decide(subject, evidence, rules, policy.no_match, self.now())
+
+
+def _resolve(source: Source, reference: Reference, deadline: Deadline) -> Reference | None:
+    document = source.resolve(reference.repository, reference.tag or DEFAULT_TAG, deadline)
+    if document is None:
+        return None
+    parse_manifest(document.raw, document.media_type)
+    return reference.at(document.digest)
+
+
+def _cannot(reference: Reference, error: UnavailableError) -> str:
+    remedy = error.reason.remedy
+    return (
+        f"{error.reason}: {reference} could not be read: {error.message}; {remedy[:1].lower()}{remedy[1:].rstrip('.')}"
+    )
