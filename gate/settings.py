@@ -93,6 +93,12 @@ def from_environment(overrides: Mapping[str, str] | None = None) -> Settings:
     return Settings.parse({**os.environ, **(overrides or {})})
 
 
+def kubernetes_environment() -> dict[str, str]:
+    """Return what Kubernetes puts into a pod's environment to name its API server."""
+    names = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
 def _text(values: Mapping[str, str | None], name: str) -> str:
     return values[name] or ""
 

@@ -40,7 +40,7 @@ class Reason(Enum):
     DELETE = ("delete", "The object is being deleted.", "Nothing to do.")
     UNCHANGED = (
         "unchanged",
-        "Neither the source nor the claimed image changed, and the sender is not the object's reconciler.",
+        "Neither the source nor the claimed image changed, and it is not the reconciler's own poll.",
         "Nothing to do.",
     )
     GIT = ("git", "The source is git, which the policy allows.", "Set sources.git to deny to close it.")
@@ -121,7 +121,7 @@ class Reason(Enum):
     NO_ANNOTATION = (
         "no-annotation",
         "The reconciler asked to sync an image without naming its digest.",
-        "Upgrade Config Sync to 1.20 or later, which reports the digest.",
+        "Upgrade Config Sync to 1.20 or later, which reports the digest; if it is, wait for its next poll.",
     )
     HELM_OCI = (
         "helm-oci",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import ssl
 import threading
 import time
@@ -27,18 +26,28 @@ log = logging.getLogger("gate.server.tls")
 class BoundedSocket(ssl.SSLSocket):
     """A server-side TLS socket that gives every request a total time, however slowly its bytes drip in.
 
-    gunicorn calls ``setblocking(True)`` when it hands a connection to a thread, and waits without limit from there on.
+    gunicorn calls ``do_handshake()`` for the first request of a connection and ``setblocking(True)`` for each of the
+    others, in the thread that then reads the request, and would wait without limit from there on.
     """
 
     _read_until: float | None = None
 
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 (the signature is SSLSocket's)
+        """Finish the handshake within its time, which OpenSSL's wrapper takes from the timeout, and begin a request."""
+        super().settimeout(HANDSHAKE_SECONDS)
+        super().do_handshake(block)
+        self._begin_request()
+
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 (the signature is socket's)
         """Begin the time of a request instead of waiting for ever."""
         if flag:
-            self._read_until = time.monotonic() + REQUEST_SECONDS
-            super().settimeout(REQUEST_SECONDS)
+            self._begin_request()
         else:
             super().setblocking(flag)
+
+    def _begin_request(self) -> None:
+        self._read_until = time.monotonic() + REQUEST_SECONDS
+        super().settimeout(REQUEST_SECONDS)
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """Return what has come, or raise TimeoutError when the request's time is over."""
@@ -71,14 +80,9 @@ class BoundedSocket(ssl.SSLSocket):
 
 
 class _BoundedContext(ssl.SSLContext):
-    """A context whose connections are BoundedSockets and whose handshakes end."""
+    """A context whose connections are BoundedSockets."""
 
     sslsocket_class = BoundedSocket
-
-    def wrap_socket(self, sock: socket.socket, *arguments: Any, **options: Any) -> ssl.SSLSocket:  # noqa: ANN401
-        """Return the TLS socket; the handshake on it has a deadline, which OpenSSL's wrapper takes from the timeout."""
-        sock.settimeout(HANDSHAKE_SECONDS)
-        return super().wrap_socket(sock, *arguments, **options)
 
 
 def load_context(certificate: Path, key: Path) -> ssl.SSLContext:

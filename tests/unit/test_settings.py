@@ -45,7 +45,11 @@ def test_variables_of_other_programs_are_not_looked_at() -> None:
         ("GATE_TLS", "off", 'GATE_TLS is "off"; it takes files'),
         ("GATE_AUTH", "magic", 'GATE_AUTH names "magic"; it takes dockerconfig, token, google, anonymous'),
         ("GATE_AUTH", "google", "GATE_AUTH names google, which is not built yet; it takes token and anonymous"),
-        ("GATE_AUTH", "dockerconfig", "GATE_AUTH names dockerconfig, which is not built yet; it takes token and anonymous"),
+        (
+            "GATE_AUTH",
+            "dockerconfig",
+            "GATE_AUTH names dockerconfig, which is not built yet; it takes token and anonymous",
+        ),
         ("GATE_AUTH", "token,token", "GATE_AUTH names a source twice"),
         ("GATE_TOKEN_HOSTS", "a,,b", 'GATE_TOKEN_HOSTS is "a,,b"; write names separated by single commas'),
     ],

@@ -1,4 +1,5 @@
 """The policy file: what is read, and what is refused with which words."""
+# ruff: noqa: E501 (a table of cases, a line each)
 
 from __future__ import annotations
 

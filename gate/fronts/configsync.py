@@ -1,0 +1,295 @@
+"""What a review of a RootSync or RepoSync means: admitted, refused, or an image to verify first. Pure.
+
+Config Sync's reconciler fetches its source, writes the image and digest that it is about to sync into an annotation
+(the *claim*), and goes on if that patch is admitted. It sends the patch at every poll, changed or not.
+
+Every step that applies must pass; the code below refers to them by number::
+
+    0  a subresource is written, or the object deleted          nothing to verify
+    1  neither source nor claims change, and it is no poll      nothing to verify: a bad object stays repairable
+    2  the source is new, or a poll                             the policy allows the source, and a rule matches
+    3  the source is new, or a poll, and the image is pinned    verify the pinned digest
+    4  claims are new, or a poll                                each is of the current source: verify its digest
+    5  the reconciler itself claims nothing of an OCI source    refused
+    6  somebody else removes claims                             admitted: the next poll sets and verifies them
+
+A dry run gets the same answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypedDict
+
+from gate.core.errors import MalformedError
+from gate.core.oci import Reference
+from gate.core.policy import Context, NoMatch, Policy, SourceChoice
+from gate.core.quote import QUOTED_LIMIT, quote
+from gate.core.reasons import Reason
+from gate.core.verdict import Decision
+from gate.core.verify import no_rule_message
+from gate.fronts.admission import Review
+from gate.fronts.answers import Answer, answer_operator, answer_tenant, clause
+from gate.fronts.syncs import ROOT_SYNC, Change, Difference, Git, HelmHttp, HelmOci, Oci
+
+__all__ = ["Admit", "Answer", "Ask", "Offline", "Outcome", "Refuse", "conclude", "examine", "offline"]
+
+_DIGEST_LENGTH = 71  # characters of sha256: and 64 hex digits
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Nothing is to be verified, and ``reason`` says why."""
+
+    reason: Reason
+    message: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Denied by what the review itself says."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Admitted only if each of ``subjects`` is: at least one, and every one with a digest."""
+
+    subjects: tuple[Reference, ...]
+    context: Context
+
+
+Outcome: TypeAlias = Admit | Refuse | Ask
+
+
+def examine(review: Review, policy: Policy) -> Outcome:
+    """Return what is to be done about ``review``. Nothing is raised: what cannot be read is refused as malformed."""
+    exempt = _exempt(review)
+    if exempt is not None:
+        return exempt
+    try:
+        change = Change.parse(review)
+    except MalformedError as error:
+        return _refuse(Reason.MALFORMED, error.message)
+    return (
+        _check_source(change, policy)
+        or _check_claims(change)
+        or _check_silence(change)
+        or _check_match(change, policy)
+        or _proceed(change, policy)
+    )
+
+
+def conclude(review: Review, decisions: tuple[Decision, ...]) -> Answer:
+    """Return the answer to ``review``, given a decision on each subject that examine() asked about, in its order.
+
+    Every decision must admit. Owners of a RepoSync are tenants, who are told less. ValueError where the decisions are
+    not those of the subjects, or there are none: that would admit what nobody looked at.
+    """
+    asked = tuple(zip(_subjects(Change.parse(review)), decisions, strict=True))
+    return answer_operator(asked) if review.kind == ROOT_SYNC else answer_tenant(asked)
+
+
+class Offline(TypedDict):
+    """What would be done about a review, without asking a registry; ``reason`` is None for "verify"."""
+
+    uid: str
+    decision: str
+    reason: str | None
+    subjects: list[str]
+
+
+def offline(review: Review, outcome: Outcome) -> Offline:
+    """Return ``outcome`` as JSON: allow, deny or verify, and the subjects as ``repository@sha256:…``."""
+    match outcome:
+        case Admit(reason):
+            return Offline(uid=review.uid, decision="allow", reason=str(reason), subjects=[])
+        case Refuse(reason):
+            return Offline(uid=review.uid, decision="deny", reason=str(reason), subjects=[])
+        case Ask(subjects):
+            named = [f"{subject.name}@{subject.digest}" for subject in subjects]
+            return Offline(uid=review.uid, decision="verify", reason=None, subjects=named)
+
+
+def _exempt(review: Review) -> Admit | None:
+    """Steps 0 and 1: what cannot change what is synced, whatever the object looks like."""
+    if review.subresource is not None:
+        return _plainly(Reason.STATUS)
+    if review.operation == "DELETE":
+        return _plainly(Reason.DELETE)
+    difference = Difference.of(review)
+    if difference is None or difference.source or difference.claims or difference.poll:
+        return None
+    return Admit(Reason.UNCHANGED, f"{Reason.UNCHANGED}: neither source nor claims change, and it is no poll")
+
+
+def _check_source(change: Change, policy: Policy) -> Refuse | None:
+    """Step 2: the policy allows this kind of source."""
+    if not change.difference.starts:
+        return None
+    sources = policy.sources
+    match change.source:
+        case Git():
+            return _check_choice("git", sources.git, existing=isinstance(change.old_source, Git))
+        case HelmHttp():
+            return _check_choice("helmHttp", sources.helm_http, existing=isinstance(change.old_source, HelmHttp))
+        case HelmOci(repo):
+            return _refuse_helm_oci(repo)
+        case Oci(image, reference) if sources.require_digest and reference.digest is None:
+            wanted = "append @sha256:<digest> to it"
+            return _refuse(Reason.DIGEST_REQUIRED, f"spec.oci.image is {quote(image)} and carries no digest; {wanted}")
+        case Oci():
+            return None
+
+
+def _check_choice(name: str, choice: SourceChoice, *, existing: bool) -> Refuse | None:
+    match choice:
+        case SourceChoice.ALLOW:
+            return None
+        case SourceChoice.EXISTING if existing:
+            return None
+        case SourceChoice.EXISTING:
+            why = f"the policy allows {name} only where the source is {name} already"
+        case SourceChoice.DENY:
+            why = f"the policy does not allow {name}"
+    return _refuse(Reason.SOURCE_DENIED, f"{why}; use an OCI source, or change sources in the policy")
+
+
+def _refuse_helm_oci(repo: str) -> Refuse:
+    what = f"the Helm chart in {quote(repo)} is named by a version and not by its content, and gate does not resolve it"
+    return _refuse(Reason.HELM_OCI, f"{what}; package the rendered configuration as an OCI source and sign that")
+
+
+def _judged_claims(change: Change) -> tuple[str, ...]:
+    """Return the claims that step 4 is about, or step 3: where only the source is new, those of the pinned image."""
+    difference, source = change.difference, change.source
+    if difference.claims or difference.poll:
+        return change.claims
+    if not isinstance(source, Oci) or source.reference.digest is None:
+        return ()
+    # What is left of another source is replaced at the next poll: it is no obstacle to setting the source right.
+    return tuple(claim for claim in change.claims if source.claimed(claim) is not None)
+
+
+def _check_claims(change: Change) -> Refuse | None:
+    """Step 4, and of step 3 the claim that goes with a pinned image."""
+    claims = _judged_claims(change)
+    match change.source:
+        case Oci() as source:
+            refusals = (_check_claim(source, claim) for claim in claims)
+            refusal = next((refusal for refusal in refusals if refusal is not None), None)
+            return refusal or _check_agreement(source, claims)
+        case HelmOci(repo) if claims or change.difference.by_reconciler:
+            return _refuse_helm_oci(repo)
+        case Git() | HelmHttp() if claims:
+            # An old reconciler may still be running, and it syncs what it claims, whatever the object says now.
+            return _refuse_mismatch(claims[0], "the source is not an OCI image")
+        case HelmOci() | Git() | HelmHttp():
+            return None
+
+
+def _check_claim(source: Oci, claim: str) -> Refuse | None:
+    digest = source.claimed(claim)
+    if digest is None:
+        return _refuse_mismatch(claim, f"spec.oci.image is {_quote_image(source.image)}")
+    pinned = source.reference.digest
+    if pinned is None or digest == pinned:
+        return None
+    return _refuse(
+        Reason.SOURCE_MISMATCH,
+        f"the annotation claims {digest}, and spec.oci.image is pinned to {pinned}; if that is a multi-platform index:"
+        " verification of an index's child is not built yet, so pin its linux/amd64 manifest instead and sign that",
+    )
+
+
+def _check_agreement(source: Oci, claims: tuple[str, ...]) -> Refuse | None:
+    digests = sorted({str(source.claimed(claim)) for claim in claims})
+    if len(digests) <= 1:
+        return None
+    both = f"the annotations claim {' and '.join(digests)} at once"
+    return _refuse(Reason.SOURCE_MISMATCH, f"{both}; remove the annotations; Config Sync sets one again")
+
+
+def _refuse_mismatch(claim: str, truth: str) -> Refuse:
+    advice = "remove the annotation; Config Sync sets it again"
+    return _refuse(Reason.SOURCE_MISMATCH, f"the annotation claims {_quote_image(claim)}, and {truth}; {advice}")
+
+
+def _quote_image(image: str) -> str:
+    """Return ``image`` quoted, and of one that is cut there also its end: a denial names the digest in full."""
+    return (
+        quote(image) if len(image) <= QUOTED_LIMIT else f"{quote(image)} (ending in {quote(image[-_DIGEST_LENGTH:])})"
+    )
+
+
+def _check_silence(change: Change) -> Refuse | None:
+    """Step 5: before it syncs an image, the reconciler says which."""
+    difference = change.difference
+    asks = difference.by_reconciler and not difference.created and (difference.claims or difference.poll)
+    if not asks or change.claims or not isinstance(change.source, Oci):
+        return None
+    what = f"the reconciler asks to sync {_quote_image(change.source.image)} without naming its digest"
+    return _refuse(Reason.NO_ANNOTATION, f"{what}; Config Sync names it since version 1.20")
+
+
+def _subjects(change: Change) -> tuple[Reference, ...]:
+    """Return what is to be verified by steps 3 and 4, each once; claims that were refused are not looked at."""
+    if not isinstance(change.source, Oci):
+        return ()
+    source = change.source
+    claimed = tuple(source.claimed(claim) for claim in _judged_claims(change))
+    pinned = (source.reference.digest,) if change.difference.starts else ()
+    return tuple(dict.fromkeys(source.reference.at(digest) for digest in (*pinned, *claimed) if digest is not None))
+
+
+def _check_match(change: Change, policy: Policy) -> Refuse | None:
+    """Step 2, for images: some rule is about each of them. No registry is asked about what no rule is about."""
+    for reference in _named(change):
+        if not policy.covers(reference, change.context):
+            return Refuse(Reason.NO_RULE, no_rule_message(reference))
+    return None
+
+
+def _named(change: Change) -> tuple[Reference, ...]:
+    """Return the images in question: with their digests, or a new source whose digest is not known yet."""
+    if isinstance(change.source, Oci) and change.difference.starts:
+        return _subjects(change) or (change.source.reference,)
+    return _subjects(change)
+
+
+def _proceed(change: Change, policy: Policy) -> Outcome:
+    """Return what is to be verified, every step having passed, or why nothing is."""
+    subjects = _subjects(change)
+    if subjects:
+        return Ask(subjects, change.context)
+    if not change.difference.starts:
+        follows = (
+            "the next poll sets it again and is verified" if isinstance(change.source, Oci) else "nothing needs it"
+        )
+        return Admit(Reason.CLAIM_REMOVED, f"{Reason.CLAIM_REMOVED}: the annotation is removed; {follows}")
+    match change.source:
+        case Git():
+            return _plainly(Reason.GIT)
+        case HelmHttp():
+            return _plainly(Reason.HELM_HTTP)
+        case HelmOci(repo):
+            return _refuse_helm_oci(repo)
+        case Oci(_, reference):
+            return replace(_plainly(Reason.NO_DIGEST_YET), warnings=_unmatched(reference, change.context, policy))
+
+
+def _unmatched(reference: Reference, context: Context, policy: Policy) -> tuple[str, ...]:
+    if policy.no_match is not NoMatch.WARN or replace(policy, no_match=NoMatch.DENY).covers(reference, context):
+        return ()
+    return (f"{Reason.NO_RULE_ALLOWED}: no rule of the policy matches {reference}; noMatch: warn admits it",)
+
+
+def _plainly(reason: Reason) -> Admit:
+    return Admit(reason, f"{reason}: {clause(reason.cause)}")
+
+
+def _refuse(reason: Reason, message: str) -> Refuse:
+    return Refuse(reason, f"{reason}: {message}")

@@ -1,0 +1,159 @@
+"""The service: one resolution, no request that no rule asks for, and every outcome of a registry in the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+
+from gate.core.authorities import KeyAuthority
+from gate.core.deadline import Deadline
+from gate.core.errors import UnavailableError
+from gate.core.globs import ImageGlob
+from gate.core.keys import parse_public_key
+from gate.core.oci import OCI_INDEX, Digest, Reference
+from gate.core.policy import (
+    Context,
+    Fail,
+    Match,
+    NoMatch,
+    Pass,
+    Policy,
+    Requirement,
+    Rule,
+    Signatures,
+    SourceChoice,
+    Sources,
+    single_key_policy,
+)
+from gate.core.reasons import Reason
+from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verified
+from gate.demo import layouts
+from gate.demo.signer import Signer
+from gate.demo.store import Store
+from gate.registry.evidence import RegistrySource
+from gate.service import Gate
+from tests.fakes.registry import StoreClient
+
+HOST, REPOSITORY = "registry.example", "acme/config"
+SIGNER = Signer.generate()
+POLICY = single_key_policy(KeyAuthority("release", parse_public_key(SIGNER.public_pem)))
+
+
+@dataclass
+class Setup:
+    executor: ThreadPoolExecutor
+    store: Store = field(default_factory=Store)
+    hosts: list[tuple[str, bool]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.client = StoreClient(self.store)
+
+    def source(self, host: str, named: bool) -> RegistrySource:
+        self.hosts.append((host, named))
+        return RegistrySource(self.client, self.executor)
+
+    def push(self, tag: str = "v1") -> Digest:
+        raw = layouts.image({"mediaType": "application/x", "digest": str(Digest.of(b"")), "size": 0}, [])
+        return self.store.push_manifest(REPOSITORY, raw, tag=tag)
+
+    def ask(self, image: str, policy: Policy = POLICY) -> Decision:
+        gate = Gate(self.source, lambda: datetime(2026, 1, 1, tzinfo=UTC))
+        return gate.decide(policy, Reference.parse(image), Context(), Deadline.after(5, lambda: 0.0))
+
+
+@pytest.fixture
+def setup() -> Iterator[Setup]:
+    with ThreadPoolExecutor(8) as executor:
+        yield Setup(executor)
+
+
+def one_rule(requirement: Requirement, images: str = "**") -> Policy:
+    sources = Sources(SourceChoice.ALLOW, SourceChoice.ALLOW)
+    return Policy(NoMatch.DENY, sources, (Rule("r", Match((ImageGlob.parse(images),)), requirement),))
+
+
+def test_a_signed_tag_is_resolved_once_and_verified(setup: Setup) -> None:
+    digest = setup.push()
+    SIGNER.sign_tag(setup.store, REPOSITORY, digest)
+    decision = setup.ask(f"{HOST}/{REPOSITORY}:v1")
+    assert isinstance(decision.verdict, Verified)
+    assert decision.subject == Reference(HOST, REPOSITORY, digest=digest)
+    assert sum(path.endswith("/manifests/v1") for path in setup.client.requests) == 1
+
+
+def test_an_image_without_tag_and_digest_is_the_latest(setup: Setup) -> None:
+    setup.push("latest")
+    assert isinstance(setup.ask(f"{HOST}/{REPOSITORY}").verdict, Denied)
+    assert setup.client.requests[0].endswith("/manifests/latest")
+
+
+def test_a_digest_that_is_given_is_not_fetched(setup: Setup) -> None:
+    digest = setup.push()
+    SIGNER.sign_tag(setup.store, REPOSITORY, digest)
+    assert setup.ask(f"{HOST}/{REPOSITORY}:v1@{digest}").admits
+    assert not any(path.endswith(("/v1", f"/manifests/{digest}")) for path in setup.client.requests)
+
+
+def test_a_tag_that_is_not_there_is_not_found(setup: Setup) -> None:
+    verdict = setup.ask(f"{HOST}/{REPOSITORY}:gone").verdict
+    assert isinstance(verdict, Denied)
+    assert verdict.reason is Reason.NOT_FOUND
+    assert verdict.message.startswith(f"not-found: the registry has no {HOST}/{REPOSITORY}:gone")
+
+
+def test_a_tag_that_names_no_manifest_is_malformed(setup: Setup) -> None:
+    setup.store.push_manifest(REPOSITORY, b"[]", tag="v1")
+    verdict = setup.ask(f"{HOST}/{REPOSITORY}:v1").verdict
+    assert isinstance(verdict, Denied)
+    assert verdict.reason is Reason.MALFORMED
+
+
+def test_an_index_can_be_a_subject(setup: Setup) -> None:
+    digest = setup.store.push_manifest(REPOSITORY, layouts.index([]), OCI_INDEX, tag="v1")
+    SIGNER.sign_bundle(setup.store, REPOSITORY, digest)
+    assert setup.ask(f"{HOST}/{REPOSITORY}:v1").admits
+
+
+def test_a_tag_that_cannot_be_read_is_unavailable(setup: Setup) -> None:
+    setup.client.fail("*/v1", UnavailableError(Reason.REGISTRY_UNAUTHORIZED, "the registry answered 401"))
+    verdict = setup.ask(f"{HOST}/{REPOSITORY}:v1").verdict
+    assert isinstance(verdict, Unavailable)
+    assert verdict.reason is Reason.REGISTRY_UNAUTHORIZED
+    assert verdict.message.startswith("registry-unauthorized: ")
+
+
+def test_a_host_that_may_not_be_contacted_is_unavailable(setup: Setup) -> None:
+    def source(host: str, named: bool) -> RegistrySource:
+        raise UnavailableError(Reason.REGISTRY_ADDRESS, f"{host} is private")
+
+    gate = Gate(source, lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    image = Reference.parse(f"{HOST}/x@{Digest.of(b'')}")
+    verdict = gate.decide(POLICY, image, Context(), Deadline.after(5, lambda: 0.0)).verdict
+    assert isinstance(verdict, Unavailable)
+    assert verdict.reason is Reason.REGISTRY_ADDRESS
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind"),
+    [
+        (one_rule(Pass()), Exempt),
+        (one_rule(Fail()), Denied),
+        (one_rule(Signatures((POLICY.rules[0].requirement.authorities[0],)), "other.example/**"), Denied),  # type: ignore[union-attr]  # it is Signatures
+    ],
+)
+def test_no_request_is_made_that_no_rule_asks_for(setup: Setup, policy: Policy, kind: type) -> None:
+    assert isinstance(setup.ask(f"{HOST}/{REPOSITORY}@{Digest.of(b'')}", policy).verdict, kind)
+    assert setup.client.requests == []
+
+
+def test_a_host_written_in_the_policy_is_named_by_the_operator_and_another_is_not(setup: Setup) -> None:
+    authority = KeyAuthority("release", parse_public_key(SIGNER.public_pem))
+    policy = one_rule(Signatures((authority,)), f"{HOST}/**")
+    setup.ask(f"{HOST}/{REPOSITORY}@{Digest.of(b'')}", policy)
+    setup.ask(f"tenant.example/{REPOSITORY}@{Digest.of(b'')}", policy)
+    assert setup.hosts[0] == (HOST, True)
+    assert (("tenant.example", True)) not in setup.hosts
