@@ -42,57 +42,73 @@ class ImageGlob:
 
     text: str
     host: tuple[str, ...] | None
+    port: str
     path: tuple[str, ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return the glob, made canonical as references are, or raise MalformedError that says what is wrong."""
         if text == EVERYTHING:
-            return cls(text, None, ())
+            return cls(text, None, "", ())
         host, slash, path = text.partition("/")
         if len(text) > _GLOB_CHARACTERS or not slash or not path:
             raise MalformedError(f"{quote(text)} is not a repository glob: write HOST/PATH, or ** for every image")
-        labels = host.split(".")
+        labels, _ = _split(host)
         if any("*" in label and label != "*" for label in labels):
             raise MalformedError(f"{quote(text)} has a * within a label of the host; it stands for one whole label")
         segments = path.split("/")
         if any("**" in segment and segment != "**" for segment in segments):
             raise MalformedError(f"{quote(text)} has a ** within a segment; it stands for whole segments")
-        reference = _canonical(text, host, path)
-        if "*" not in path:
-            segments = reference.repository.split("/")
-        if "*" not in host:
-            labels = reference.registry.split(".")
-        return cls(text, tuple(label.lower() for label in labels), tuple(segments))
+        registry, library = _canonical(text, host, path)
+        canonical, port = _split(registry)
+        if "*" in labels:  # no name of Docker Hub then, so the labels are still as many
+            canonical = tuple("*" if label == "*" else known for label, known in zip(labels, canonical, strict=True))
+        return cls(text, canonical, port, (*library, *segments))
 
     @property
     def literal_host(self) -> str | None:
         """The registry, where the glob names exactly one; the operator has then named that host."""
-        return None if self.host is None or "*" in self.host else ".".join(self.host)
+        if self.host is None or "*" in self.host:
+            return None
+        return ".".join(self.host) + (f":{self.port}" if self.port else "")
 
     def matches(self, reference: Reference) -> bool:
         """Return whether the reference's registry and repository match; tag and digest are not looked at."""
         if self.host is None:
             return True
-        labels = reference.registry.split(".")
-        if len(labels) != len(self.host) or not all(map(match_text, self.host, labels)):
+        labels, port = _split(reference.registry)
+        if port != self.port or len(labels) != len(self.host) or not all(map(match_text, self.host, labels)):
             return False
         return _match_segments(self.path, reference.repository.split("/"))
 
 
-def _canonical(text: str, host: str, path: str) -> Reference:
-    """Return the glob as a reference, wildcards replaced by a letter; MalformedError where it could never match one."""
+def _split(host: str) -> tuple[tuple[str, ...], str]:
+    """Return the labels of a host and its port, empty where it has none: a * stands for a label, never for a port."""
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdigit():
+        return tuple(name.split(".")), port
+    return tuple(host.split(".")), ""
+
+
+def _canonical(text: str, host: str, path: str) -> tuple[str, tuple[str, ...]]:
+    """Return the glob's registry as references have it, and what a reference puts before its path.
+
+    The glob is read as a reference, wildcards replaced by a letter; MalformedError where it could never match one.
+    """
     if not ("." in host or ":" in host or host.lower() == "localhost"):
         raise MalformedError(f"{quote(text)} does not begin with a registry host; write {DOCKER_HUB}/… for Docker Hub")
     if ":" in path or "@" in path:
         raise MalformedError(f"{quote(text)} names a tag or a digest; globs match repositories only")
-    plain = f"{host}/{path}".replace("**", _PLACEHOLDER).replace("*", _PLACEHOLDER)
+    plain = path.replace("**", _PLACEHOLDER).replace("*", _PLACEHOLDER)
     try:
-        return Reference.parse(plain)
+        reference = Reference.parse(f"{host.replace('*', _PLACEHOLDER)}/{plain}")
     except MalformedError as error:
         raise MalformedError(
             f"{quote(text)} is not a repository glob: write HOST/PATH, or ** for every image"
         ) from error
+    # An image of Docker Hub without a namespace is in "library"; ** stands for that segment, too.
+    added = reference.repository != plain and path != EVERYTHING
+    return reference.registry, ("library",) if added else ()
 
 
 def _match_segments(pattern: Sequence[str], segments: Sequence[str]) -> bool:

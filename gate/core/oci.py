@@ -126,7 +126,9 @@ def _canonical_host(host: str, text: str) -> str:
     if colon and port.isdigit():
         if not 0 < int(port) <= _PORT_MAX:
             raise MalformedError(f"the port in {quote(text)} is out of range")
-        host = name if int(port) == 443 else f"{name}:{int(port)}"  # noqa: PLR2004 (the default port of https)
+        # The default port of https goes, unless it alone tells the host from the first segment of a Docker Hub name.
+        keeps_port = int(port) != 443 or not ("." in name or "[" in name or name == "localhost")  # noqa: PLR2004
+        host = f"{name}:{int(port)}" if keeps_port else name
     if len(host) > _HOST_CHARACTERS:
         raise MalformedError(f"the registry in {quote(text)} is longer than {_HOST_CHARACTERS} characters")
     return DOCKER_HUB if host in _DOCKER_HUB_ALIASES else host
@@ -217,7 +219,9 @@ def _parse_index(fields: strictjson.Object, digest: Digest, media_type: str) -> 
 
 def parse_descriptors(index: strictjson.Object) -> tuple[Descriptor, ...]:
     """Return the descriptors of an index; UnavailableError (limit) for more than 256, MalformedError for a bad one."""
-    listed = index.get("manifests")
+    if "manifests" not in index:
+        raise MalformedError("the index has no manifests")
+    listed = index["manifests"]
     # Registries written in Go answer an empty list as null.
     entries = () if listed is None else strictjson.expect_array(listed, "the index's manifests")
     if len(entries) > limits.INDEX_ENTRIES:

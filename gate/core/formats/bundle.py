@@ -49,9 +49,11 @@ class BundleFormat:
 
     def read(self, manifest: Manifest, location: str, documents: Mapping[Digest, bytes]) -> tuple[Candidate, ...]:
         """Return one candidate for each bundle that was fetched."""
+        layers = _layers(manifest)
         return tuple(
-            self._candidate(location, documents[layer.digest])
-            for layer in _layers(manifest)
+            # cosign puts one bundle into a manifest; two of somebody else's are told apart.
+            self._candidate(location if len(layers) == 1 else f"{location} layer {number}", documents[layer.digest])
+            for number, layer in enumerate(layers)
             if layer.digest in documents
         )
 
@@ -82,6 +84,7 @@ def _is_certified(bundle: strictjson.Object) -> bool:
     given = [name for name in _MATERIALS if name in material]
     if len(given) != 1:
         raise MalformedError("the bundle does not carry exactly one of publicKey and certificate")
+    strictjson.expect_object(material[given[0]], f"the bundle's {given[0]}")
     return given[0] != "publicKey"
 
 
