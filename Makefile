@@ -39,7 +39,7 @@ lint: $(VENV)/.developed
 	$(BIN)/lint-imports
 
 tools:  ## the tools of the end-to-end suite, built once into a cache outside the checkout (needs Go)
-	tests/e2e/tools/build.sh
+	$(PYTHON) tests/e2e/tools/build.py
 
 lock:  ## write the locks anew; nothing else changes them
 	$(PYTHON) -m venv $(VENV)-lock

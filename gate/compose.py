@@ -6,11 +6,11 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from gate.core.deadline import Deadline
 from gate.core.policy import Policy
@@ -19,7 +19,7 @@ from gate.fronts.review import Record, Reviewer
 from gate.kube.api import SERVICE_ACCOUNT, in_cluster, own_namespace
 from gate.kube.secrets import read_secret_key
 from gate.registry.credentials import AccessToken, Anonymous, CredentialSource, HostGlobs, token_in_file
-from gate.registry.evidence import RegistrySource
+from gate.registry.evidence import EvidenceStore, Flights, RegistrySource
 from gate.registry.exchange import Patience
 from gate.registry.registries import (
     REGISTRIES_BYTES,
@@ -36,7 +36,10 @@ from gate.trust.policyfile import load_policy as load_policy_file
 if TYPE_CHECKING:
     from flask import Flask
 
-REQUESTS_AT_ONCE = 64  # registry requests of one process: a question has up to three at once, most have one
+SEARCHES_AT_ONCE = (
+    64  # digests that are searched for at once: as many as reviews are answered at once, and some to spare
+)
+REQUESTS_AT_ONCE = 64  # registry requests of one process: a search has up to three at once, most of its time one
 SECRET_SECONDS = 2.0  # reading the token's Secret, inside a review that has 8 s
 TOKEN_KEY = "token"  # noqa: S105 (the name of a Secret's key, not a secret)
 
@@ -79,12 +82,8 @@ def open_gate(settings: Settings, command_line: CommandLine) -> Iterator[Gate]:
     if command_line.token is not None:
         credentials = _access_token(settings, _constant(command_line.token), "--token-file", optional=False)
     registries = Registries(_entries(settings, command_line), credentials, _surroundings())
-    executor = _executor()
-    try:
-        yield _gate(registries, executor, command_line.hosts)
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
-        registries.close()
+    with closing(_Sources.over(registries, command_line.hosts)) as sources:
+        yield Gate(sources.source, now)
 
 
 def application(settings: Settings) -> Flask:
@@ -94,7 +93,7 @@ def application(settings: Settings) -> Flask:
     policy = load_policy(settings)
     credentials = _credentials(settings, own_namespace() if (SERVICE_ACCOUNT / "namespace").is_file() else None)
     registries = Registries(_entries(settings, CommandLine(frozenset())), credentials, _surroundings())
-    gate = _gate(registries, _executor(), frozenset())
+    gate = Gate(_Sources.over(registries, frozenset()).source, now)
     return create_app(reviewer(gate, lambda: policy), time.monotonic, ready=lambda: None)
 
 
@@ -108,16 +107,31 @@ def _record(record: Record) -> None:
     decisions.info("decision", extra={"decision": record})
 
 
-def _gate(registries: Registries, executor: Executor, named: frozenset[str]) -> Gate:
-    def source(host: str, by_policy: bool) -> RegistrySource:  # noqa: FBT001 (the service's own question)
-        client = registries.client(host, named_by_operator=by_policy or host in named)
-        return RegistrySource(client, executor)
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """The registries of one process, with the threads that ask them and what they have said."""
 
-    return Gate(source, now)
+    registries: Registries
+    named: frozenset[str]
+    store: EvidenceStore
+    searches: ThreadPoolExecutor
+    requests: ThreadPoolExecutor
+    flights: Flights
 
+    @classmethod
+    def over(cls, registries: Registries, named: frozenset[str]) -> Self:
+        searches = ThreadPoolExecutor(SEARCHES_AT_ONCE, thread_name_prefix="search")
+        requests = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="request")
+        return cls(registries, named, EvidenceStore(time.monotonic), searches, requests, Flights(searches))
 
-def _executor() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="registry")
+    def source(self, host: str, by_policy: bool) -> RegistrySource:  # noqa: FBT001 (the service's own question)
+        client = self.registries.client(host, named_by_operator=by_policy or host in self.named)
+        return RegistrySource(host, client, self.store, self.flights, self.requests)
+
+    def close(self) -> None:
+        self.searches.shutdown(wait=False, cancel_futures=True)
+        self.requests.shutdown(wait=False, cancel_futures=True)
+        self.registries.close()
 
 
 def _surroundings() -> Surroundings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from gate.core.oci import Digest, Reference, parse_manifest
 from gate.core.policy import Context, Policy, Signatures
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence
-from gate.core.verdict import Decision, Denied, Unavailable
+from gate.core.verdict import Decision, Denied, Unavailable, Verified
 from gate.core.verify import decide
 from gate.registry.client import Document
 
@@ -26,8 +26,11 @@ class Source(Protocol):
     def resolve(self, repository: str, tag: str, deadline: Deadline) -> Document | None:
         """Return the manifest or index that the tag names now, or None when the registry says there is none."""
 
+    def known(self, repository: str, digest: Digest) -> Evidence | None:
+        """Return what is kept about the digest from before, without asking anybody, or None."""
+
     def evidence(self, repository: str, digest: Digest, deadline: Deadline) -> Evidence:
-        """Return everything that can be found about the digest, and what could not be read."""
+        """Return everything that can be found about the digest now, and what could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,15 @@ class Gate:
             message = f"{Reason.NOT_FOUND}: the registry has no {reference}; push it, or correct the reference"
             return Decision(Denied(Reason.NOT_FOUND, message))
         rules = policy.matching(subject, context)
-        evidence = Evidence()
-        if any(isinstance(rule.requirement, Signatures) for rule in rules):
-            evidence = source.evidence(subject.repository, subject.digest, deadline)
+        if not any(isinstance(rule.requirement, Signatures) for rule in rules):
+            return decide(subject, Evidence(), rules, policy.no_match, self.now())
+        known = source.known(subject.repository, subject.digest)
+        if known is not None:
+            decision = decide(subject, known, rules, policy.no_match, self.now())
+            # What is proved stands, whatever the registry would say now; anything less is looked for again.
+            if isinstance(decision.verdict, Verified):
+                return replace(decision, kept=True)
+        evidence = source.evidence(subject.repository, subject.digest, deadline)
         return decide(subject, evidence, rules, policy.no_match, self.now())
 
 

@@ -11,6 +11,7 @@ MIB = 1024 * KIB
 MANIFEST_BYTES = 4 * MIB  # also distribution-spec v1.1, "Pushing Manifests"
 INDEX_ENTRIES = 256  # descriptors of one index, or of all pages of a referrers list
 CANDIDATES = 64  # candidate manifests fetched for one digest
+KEPT_CANDIDATES = 256  # kept of one digest, where several searches that were cut short each found some
 SIGNATURE_LAYERS = 64  # signature layers of one manifest
 SIMPLESIGNING_BYTES = 64 * KIB  # one signed payload
 BUNDLE_BYTES = 1 * MIB  # one Sigstore bundle

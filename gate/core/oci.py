@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -219,16 +219,20 @@ def _parse_index(fields: strictjson.Object, digest: Digest, media_type: str) -> 
 
 def parse_descriptors(index: strictjson.Object) -> tuple[Descriptor, ...]:
     """Return the descriptors of an index; UnavailableError (limit) for more than 256, MalformedError for a bad one."""
+    entries = listed_manifests(index)
+    if len(entries) > limits.INDEX_ENTRIES:
+        message = f"an index lists {len(entries)} manifests, more than {limits.INDEX_ENTRIES}"
+        raise UnavailableError(Reason.LIMIT, message)
+    return tuple(Descriptor.parse(entry, "a manifest of the index") for entry in entries)
+
+
+def listed_manifests(index: strictjson.Object) -> Sequence[strictjson.Json]:
+    """Return the entries of an index, unread, or raise MalformedError when it has no list of them."""
     if "manifests" not in index:
         raise MalformedError("the index has no manifests")
     listed = index["manifests"]
-    # Registries written in Go answer an empty list as null.
-    entries = () if listed is None else strictjson.expect_array(listed, "the index's manifests")
-    if len(entries) > limits.INDEX_ENTRIES:
-        raise UnavailableError(
-            Reason.LIMIT, f"an index lists {len(entries)} manifests, more than {limits.INDEX_ENTRIES}"
-        )
-    return tuple(Descriptor.parse(entry, "a manifest of the index") for entry in entries)
+    # An empty list is null where a registry written in Go answers.
+    return () if listed is None else strictjson.expect_array(listed, "the index's manifests")
 
 
 def _parse_image(fields: strictjson.Object, digest: Digest, media_type: str) -> Manifest:

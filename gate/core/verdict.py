@@ -90,12 +90,14 @@ class RuleResult:
 class Decision:
     """The verdict on one subject, with everything that led to it.
 
-    ``subject`` names the digest that was decided on; it is None when there was none to decide on.
+    ``subject`` names the digest that was decided on; it is None when there was none to decide on. ``kept`` says that
+    the evidence was at hand, and nobody was asked.
     """
 
     verdict: Verdict
     rules: tuple[RuleResult, ...] = ()
     subject: Reference | None = None
+    kept: bool = False
 
     @property
     def admits(self) -> bool:

@@ -117,4 +117,5 @@ def _describe(decision: Decision) -> Record:
     """Return a decision for the record: whom it is about in full, and not more candidates than a log needs."""
     described = describe(decision)
     described["candidates"] = [*strictjson.expect_array(described["candidates"], "candidates")][:RECORDED_CANDIDATES]
-    return {"subject": None if decision.subject is None else str(decision.subject), **described}
+    subject = None if decision.subject is None else str(decision.subject)
+    return {"subject": subject, "evidence": "kept" if decision.kept else "asked", **described}

@@ -1,189 +1,167 @@
-"""Discovery: everything in a registry that may be a signature of a digest.
+"""Evidence, kept: what was found is looked for once, and every question is decided afresh from it.
 
-Three places are asked at once: the tag ``sha256-<hex>.sig``, the referrers API (distribution-spec v1.1, "Listing
-Referrers") and the referrers fallback tag. Each manifest found there is classified by its own content, because the
-annotations and types in an index are anybody's word. What is found in one place does not depend on another.
+Kept are bytes that were hashed here, never a verdict: a revoked key or an edited policy works on what is kept, too.
+
+- Found evidence stays, in a bounded LRU. While it does not satisfy, it is looked for again, at most every 5 s.
+- "None found" is found evidence without candidates: it is believed for 5 s.
+- What could not be read is never kept: the next question asks again.
+- Questions about one digest at one time share a search. It has a deadline of its own; whoever waits leaves at theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field, replace
 
-from gate.core import formats, limits
+from gate.core import limits
 from gate.core.deadline import Deadline
-from gate.core.errors import MalformedError, UnavailableError
-from gate.core.oci import Descriptor, Digest, Index, Manifest, parse_manifest
+from gate.core.errors import UnavailableError
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
-from gate.core.signature import Candidate, Evidence, RefusedCandidate
+from gate.core.signature import Evidence, UntrustedSignature
 from gate.registry.client import Document
+from gate.registry.discovery import Client, Discovery
 
-UNKNOWN_FORMAT = "unknown"
+LOOK_AGAIN_SECONDS = 5.0  # a third of Config Sync's poll: a new signature is seen at the next one
+SEARCH_SECONDS = 8.0  # one search, whoever waits for it; as long as the longest review
+ENTRIES = 4096  # digests; a cluster syncs as many images as it has RootSyncs and RepoSyncs
+KEPT_BYTES = 16 * limits.MIB  # signed bytes and signatures of all entries; one signature has about 1 KiB
+ENTRY_BYTES = 256  # counted for an entry besides its signatures, so that empty ones are not free
 
-T = TypeVar("T")
+Key = tuple[str, str, Digest]  # registry host, repository, digest
 
 
-class Client(Protocol):
-    """What discovery asks of a registry; RegistryClient is the real one."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Evidence that was found, and when the registry was last asked for all of it (seconds, monotonic)."""
 
-    def manifest(self, repository: str, reference: str | Digest, deadline: Deadline) -> Document | None:
-        """Return the manifest, or None when the registry says that there is none."""
+    evidence: Evidence
+    looked_at: float
 
-    def blob(self, repository: str, descriptor: Descriptor, limit: int, deadline: Deadline) -> bytes:
-        """Return the blob."""
 
-    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...] | None:
-        """Return what the referrers API lists, or None when the registry has none."""
+class EvidenceStore:
+    """What was found, for all registries; thread safe, bounded in entries and bytes."""
 
-    def referrers_tag(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...]:
-        """Return what the referrers fallback tag lists."""
+    def __init__(self, clock: Callable[[], float], entries: int = ENTRIES, size: int = KEPT_BYTES) -> None:
+        """Start empty; ``clock`` is monotonic, in seconds."""
+        self.clock = clock
+        self._entries, self._size = entries, size
+        self._kept: OrderedDict[Key, Kept] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Key) -> Kept | None:
+        """Return what is kept, and make it the last to go."""
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+            return kept
+
+    def put(self, key: Key, kept: Kept) -> None:
+        """Keep the evidence in place of what was there; the least recently used entries make room."""
+        with self._lock:
+            self._drop(key)
+            self._kept[key] = kept
+            self._bytes += _weight(kept)
+            while self._kept and (len(self._kept) > self._entries or self._bytes > self._size):
+                self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: Key) -> None:
+        dropped = self._kept.pop(key, None)
+        if dropped is not None:
+            self._bytes -= _weight(dropped)
+
+
+def _weight(kept: Kept) -> int:
+    signed = (item for item in kept.evidence.candidates if isinstance(item, UntrustedSignature))
+    return ENTRY_BYTES * (1 + len(kept.evidence.candidates)) + sum(len(i.message) + len(i.signature) for i in signed)
+
+
+@dataclass(slots=True)
+class Flights:
+    """The searches that are under way, one for each digest; thread safe."""
+
+    executor: Executor
+    _flying: dict[Key, Future[Evidence]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def join(self, key: Key, search: Callable[[], Evidence]) -> Future[Evidence]:
+        """Return the search for ``key`` that is under way, or start this one."""
+        with self._lock:
+            flight = self._flying.get(key)
+            if flight is None:
+                flight = self._flying[key] = self.executor.submit(self._fly, key, search)
+            return flight
+
+    def _fly(self, key: Key, search: Callable[[], Evidence]) -> Evidence:
+        try:
+            return search()
+        finally:
+            with self._lock:
+                del self._flying[key]
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrySource:
-    """One registry as the service sees it. Requests run on ``executor``, so that those of one question run at once."""
+    """One registry as the service sees it: asked through ``client``, remembered in ``store``."""
 
+    host: str
     client: Client
-    executor: Executor
+    store: EvidenceStore
+    flights: Flights
+    requests: Executor
 
     def resolve(self, repository: str, tag: str, deadline: Deadline) -> Document | None:
         """Return the manifest or index that the tag names now, or None when the registry says there is none."""
         return self.client.manifest(repository, tag, deadline)
 
+    def known(self, repository: str, digest: Digest) -> Evidence | None:
+        """Return what is kept about the digest, without asking anybody, or None."""
+        kept = self.store.get((self.host, repository, digest))
+        return None if kept is None else kept.evidence
+
     def evidence(self, repository: str, digest: Digest, deadline: Deadline) -> Evidence:
-        """Return every candidate, and everything that was asked for and could not be read. Nothing is raised."""
-        return Discovery(self.client, repository, digest, deadline, self.executor).run()
+        """Return everything that can be found about the digest now, and what could not be read. Nothing is raised.
 
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A manifest that may hold candidates."""
-
-    location: str
-    manifest: Manifest
-
-
-@dataclass(slots=True)
-class Discovery:
-    """One search for the signatures of one digest. Only the thread that calls run() touches its state."""
-
-    client: Client
-    repository: str
-    digest: Digest
-    deadline: Deadline
-    executor: Executor
-    _unreadable: list[UnavailableError] = field(default_factory=list)
-    _refused: list[RefusedCandidate] = field(default_factory=list)
-    _budget: int = limits.EVIDENCE_BYTES
-
-    def run(self) -> Evidence:
-        """Return the evidence; see RegistrySource.evidence()."""
-        tag = self._start(self._tagged)
-        api = self._start(lambda: self.client.referrers_api(self.repository, self.digest, self.deadline) or ())
-        fallback = self._start(lambda: self.client.referrers_tag(self.repository, self.digest, self.deadline))
-        # The referrers' manifests are asked for as soon as they are known; a slow tag does not hold them up.
-        listed = self._listed((self._wait(api, "the referrers API"), self._wait(fallback, "the referrers tag")))
-        referred = [(descriptor, self._start(self._fetcher(descriptor))) for descriptor in listed]
-        found = [self._wait(tag, self._signature_location)]
-        found += [self._wait(future, _referrer(descriptor)) for descriptor, future in referred]
-        candidates = self._read([item for item in found if item is not None])
-        return Evidence((*candidates, *self._refused), tuple(self._unreadable))
-
-    @property
-    def _signature_location(self) -> str:
-        return f"tag {self.digest.tag}.sig"
-
-    def _tagged(self) -> _Found | None:
-        document = self.client.manifest(self.repository, f"{self.digest.tag}.sig", self.deadline)
-        return None if document is None else self._parsed(document, self._signature_location)
-
-    def _fetcher(self, descriptor: Descriptor) -> Callable[[], _Found | None]:
-        def fetch() -> _Found | None:
-            document = self.client.manifest(self.repository, descriptor.digest, self.deadline)
-            # An index may still list what has been deleted: the registry says that it is not there.
-            if document is None:
-                return None
-            if len(document.raw) != descriptor.size:
-                raise MalformedError("the index that lists it gives another size")
-            return self._parsed(document, _referrer(descriptor))
-
-        return fetch
-
-    def _parsed(self, document: Document, location: str) -> _Found | None:
-        manifest = parse_manifest(document.raw, document.media_type)
-        if isinstance(manifest, Index):
-            raise MalformedError("it is an index where a signature manifest should be")
-        return _Found(location, manifest)
-
-    def _listed(self, lists: Iterable[Sequence[Descriptor] | None]) -> tuple[Descriptor, ...]:
-        """Return the distinct descriptors in a stable order, at most as many as are fetched for one digest."""
-        # By digest and size, because a fallback index may list a good manifest with a wrong size. The small ones come
-        # first, because signatures are small: what else was pushed does not use up the limits before them.
-        unique = {(descriptor.size, descriptor.digest): descriptor for found in lists for descriptor in found or ()}
-        ordered = tuple(unique[key] for key in sorted(unique))
-        if len(ordered) > limits.CANDIDATES:
-            message = f"{len(ordered)} referrers are listed, more than {limits.CANDIDATES}"
-            self._unreadable.append(UnavailableError(Reason.LIMIT, message))
-        return tuple(item for item in ordered[: limits.CANDIDATES] if self._reserve(item.size))
-
-    def _reserve(self, size: int) -> bool:
-        """Take ``size`` bytes from what may be fetched for one digest, or record that they are too many."""
-        if size > self._budget:
-            message = f"its signatures have more than {limits.EVIDENCE_BYTES} bytes in all"
-            self._unreadable.append(UnavailableError(Reason.LIMIT, message))
-            return False
-        self._budget -= size
-        return True
-
-    def _read(self, found: Sequence[_Found]) -> list[Candidate]:
-        """Fetch what the formats want of all manifests at once, and read the candidates."""
-        wanted = [
-            (item, form, self._wanted(item, form)) for item in found if (form := formats.recognise(item.manifest))
-        ]
-        # By digest and size again: a wrong size in one manifest must not keep another one's document from being read.
-        unique = {(item.digest, item.size): item for _, _, descriptors in wanted for item in descriptors}
-        pending = [
-            (item.digest, self._start(self._blob_fetcher(item))) for item in unique.values() if self._reserve(item.size)
-        ]
-        waited = [(digest, self._wait(future, f"blob {digest}")) for digest, future in pending]
-        documents = {digest: data for digest, data in waited if data is not None}
-        return [
-            candidate
-            for item, form, descriptors in wanted
-            if descriptors
-            for candidate in form.read(item.manifest, item.location, documents)
-        ]
-
-    def _wanted(self, item: _Found, form: formats.Format) -> tuple[Descriptor, ...]:
+        What was asked for completely less than 5 s ago is not asked for again. What a search could not read is filled
+        from what is kept, and stays in ``unreadable``.
+        """
+        key = (self.host, repository, digest)
+        kept = self.store.get(key)
+        if kept is not None and self.store.clock() - kept.looked_at < LOOK_AGAIN_SECONDS:
+            return kept.evidence
+        flight = self.flights.join(key, lambda: self._search(key))
         try:
-            return form.wanted(item.manifest)
+            found = flight.result(deadline.remaining())
         except UnavailableError as error:
-            self._unreadable.append(error)
-            return ()
-
-    def _blob_fetcher(self, descriptor: Descriptor) -> Callable[[], bytes]:
-        return lambda: self.client.blob(self.repository, descriptor, limits.BUNDLE_BYTES, self.deadline)
-
-    def _start(self, task: Callable[[], T]) -> Future[T]:
-        return self.executor.submit(task)
-
-    def _wait(self, future: Future[T], location: str) -> T | None:
-        """Return the answer, or None with what went wrong recorded."""
-        try:
-            return future.result(self.deadline.remaining())
-        except UnavailableError as error:
-            self._unreadable.append(error)
-        except MalformedError as error:
-            self._refused.append(RefusedCandidate(UNKNOWN_FORMAT, location, error.reason, error.message))
+            found = Evidence(unreadable=(error,))
         except TimeoutError:
-            self._unreadable.append(
-                UnavailableError(Reason.DEADLINE, "the deadline passed before the registry had answered", outage=True)
-            )
-        future.cancel()
-        return None
+            message = "the deadline passed before the registry had answered"
+            found = Evidence(unreadable=(UnavailableError(Reason.DEADLINE, message, outage=True),))
+        return found if kept is None else _merged(found, kept.evidence)
+
+    def _search(self, key: Key) -> Evidence:
+        _, repository, digest = key
+        deadline = Deadline.after(SEARCH_SECONDS, self.store.clock)
+        found = Discovery(self.client, repository, digest, deadline, self.requests).run()
+        kept = self.store.get(key)
+        if not found.unreadable:
+            self.store.put(key, Kept(found, self.store.clock()))
+        elif found.candidates:
+            # Part of it was read. That much stays, and all of it is asked for again at the next question.
+            known = kept.evidence if kept is not None else Evidence()
+            self.store.put(key, Kept(replace(_merged(found, known), unreadable=()), float("-inf")))
+        return found
 
 
-def _referrer(descriptor: Descriptor) -> str:
-    return f"referrer {descriptor.digest}"
+def _merged(found: Evidence, known: Evidence) -> Evidence:
+    """Return what was found, and the signatures known from before where something could not be read."""
+    if not found.unreadable:
+        return found
+    signed = tuple(item for item in known.candidates if isinstance(item, UntrustedSignature))
+    candidates = dict.fromkeys((*found.candidates, *signed))
+    return Evidence(tuple(candidates)[: limits.KEPT_CANDIDATES], found.unreadable)

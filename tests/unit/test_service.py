@@ -34,7 +34,7 @@ from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verified
 from gate.demo import layouts
 from gate.demo.signer import Signer
 from gate.demo.store import Store
-from gate.registry.evidence import RegistrySource
+from gate.registry.evidence import EvidenceStore, Flights, RegistrySource
 from gate.service import Gate
 from tests.fakes.registry import StoreClient
 
@@ -46,15 +46,18 @@ POLICY = single_key_policy(KeyAuthority("release", parse_public_key(SIGNER.publi
 @dataclass
 class Setup:
     executor: ThreadPoolExecutor
+    searches: ThreadPoolExecutor
     store: Store = field(default_factory=Store)
     hosts: list[tuple[str, bool]] = field(default_factory=list)
+    time: float = 0.0
 
     def __post_init__(self) -> None:
         self.client = StoreClient(self.store)
+        self.kept = EvidenceStore(lambda: self.time)
 
     def source(self, host: str, named: bool) -> RegistrySource:
         self.hosts.append((host, named))
-        return RegistrySource(self.client, self.executor)
+        return RegistrySource(host, self.client, self.kept, Flights(self.searches), self.executor)
 
     def push(self, tag: str = "v1") -> Digest:
         raw = layouts.image({"mediaType": "application/x", "digest": str(Digest.of(b"")), "size": 0}, [])
@@ -67,8 +70,8 @@ class Setup:
 
 @pytest.fixture
 def setup() -> Iterator[Setup]:
-    with ThreadPoolExecutor(8) as executor:
-        yield Setup(executor)
+    with ThreadPoolExecutor(8) as executor, ThreadPoolExecutor(2) as searches:
+        yield Setup(executor, searches)
 
 
 def one_rule(requirement: Requirement, images: str = "**") -> Policy:
@@ -157,3 +160,43 @@ def test_a_host_written_in_the_policy_is_named_by_the_operator_and_another_is_no
     setup.ask(f"tenant.example/{REPOSITORY}@{Digest.of(b'')}", policy)
     assert setup.hosts[0] == (HOST, True)
     assert (("tenant.example", True)) not in setup.hosts
+
+
+def test_what_was_proved_is_not_asked_for_again_and_stands_while_the_registry_is_down(setup: Setup) -> None:
+    digest = setup.push()
+    SIGNER.sign_tag(setup.store, REPOSITORY, digest)
+    first = setup.ask(f"{HOST}/{REPOSITORY}@{digest}")
+    asked = len(setup.client.requests)
+    setup.time, _ = 3600.0, setup.client.fail("*", UnavailableError(Reason.REGISTRY_ERROR, "503", outage=True))
+    second = setup.ask(f"{HOST}/{REPOSITORY}@{digest}")
+    assert (first.admits, first.kept) == (True, False)
+    assert (second.admits, second.kept) == (True, True)
+    assert len(setup.client.requests) == asked
+
+
+def test_a_key_that_is_no_longer_trusted_is_refused_at_the_next_question(setup: Setup) -> None:
+    digest = setup.push()
+    SIGNER.sign_tag(setup.store, REPOSITORY, digest)
+    assert setup.ask(f"{HOST}/{REPOSITORY}@{digest}").admits
+    other = single_key_policy(KeyAuthority("other", parse_public_key(Signer.generate().public_pem)))
+    verdict = setup.ask(f"{HOST}/{REPOSITORY}@{digest}", other).verdict
+    assert verdict.reason is Reason.UNTRUSTED
+
+
+def test_a_new_signature_is_seen_after_five_seconds_and_not_asked_for_before(setup: Setup) -> None:
+    digest = setup.push()
+    assert setup.ask(f"{HOST}/{REPOSITORY}@{digest}").verdict.reason is Reason.NO_SIGNATURE
+    SIGNER.sign_tag(setup.store, REPOSITORY, digest)
+    setup.time = 4.9
+    assert setup.ask(f"{HOST}/{REPOSITORY}@{digest}").verdict.reason is Reason.NO_SIGNATURE
+    setup.time = 5.1
+    assert setup.ask(f"{HOST}/{REPOSITORY}@{digest}").admits
+
+
+def test_what_could_not_be_read_is_asked_for_again_at_once(setup: Setup) -> None:
+    digest = setup.push()
+    SIGNER.sign_tag(setup.store, REPOSITORY, digest)
+    setup.client.fail("*", UnavailableError(Reason.REGISTRY_ERROR, "503", outage=True))
+    assert isinstance(setup.ask(f"{HOST}/{REPOSITORY}@{digest}").verdict, Unavailable)
+    setup.client.recover()
+    assert setup.ask(f"{HOST}/{REPOSITORY}@{digest}").admits

@@ -22,7 +22,7 @@ from gate.core.reasons import Reason
 from gate.demo.signer import Signer
 from gate.demo.store import Store
 from gate.fronts.review import Record, Reply, Reviewer
-from gate.registry.evidence import RegistrySource
+from gate.registry.evidence import EvidenceStore, Flights, RegistrySource
 from gate.service import Gate
 from tests.fakes import reviews
 from tests.fakes.registry import StoreClient
@@ -33,15 +33,20 @@ REPOSITORY = reviews.IMAGE.partition("/")[2]
 
 
 class Setup:
-    def __init__(self, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, executor: ThreadPoolExecutor, searches: ThreadPoolExecutor) -> None:
         self.store = Store()
         self.client = StoreClient(self.store)
+        self.executor, self.searches = executor, searches
+        self.kept = EvidenceStore(lambda: 0.0)
         self.records: list[Record] = []
-        gate = Gate(
-            lambda _host, _named: RegistrySource(self.client, executor), lambda: datetime(2026, 1, 1, tzinfo=UTC)
-        )
+        gate = Gate(self.source, lambda: datetime(2026, 1, 1, tzinfo=UTC))
         policy = single_key_policy(KeyAuthority("release", parse_public_key(SIGNER.public_pem)))
         self.reviewer = Reviewer(gate, lambda: policy, self.records.append)
+
+    def source(self, host: str, _named: bool) -> RegistrySource:
+        # Nothing is kept from one question to the next here: every answer is the registry's.
+        self.kept = EvidenceStore(lambda: 0.0)
+        return RegistrySource(host, self.client, self.kept, Flights(self.searches), self.executor)
 
     def answer(self, body: bytes) -> Reply:
         return self.reviewer.answer(body, Deadline.after(5, lambda: 0.0))
@@ -55,8 +60,8 @@ class Setup:
 
 @pytest.fixture
 def setup() -> Iterator[Setup]:
-    with ThreadPoolExecutor(4) as executor:
-        yield Setup(executor)
+    with ThreadPoolExecutor(4) as executor, ThreadPoolExecutor(1) as searches:
+        yield Setup(executor, searches)
 
 
 def poll(kind: str = "RootSync") -> reviews.Document:

@@ -1,217 +1,204 @@
-"""Discovery: three places, each candidate alone, and limits that spam cannot turn against a good signature."""
+"""What is kept, for how long, and who shares a search."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import pytest
 
-from gate.core import limits
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
-from gate.core.oci import OCI_INDEX, Descriptor, Digest
+from gate.core.oci import Descriptor, Digest
 from gate.core.reasons import Reason
-from gate.core.signature import Evidence, RefusedCandidate, UntrustedSignature
-from gate.demo import layouts
-from gate.demo.signer import Signer, list_in_fallback
+from gate.core.signature import Claim, Evidence, RefusedCandidate, UntrustedSignature
+from gate.demo.signer import Signer
 from gate.demo.store import Store
-from gate.registry.evidence import RegistrySource
+from gate.registry.evidence import EvidenceStore, Flights, Kept, RegistrySource
 from tests.fakes.registry import StoreClient
 
-REPOSITORY = "acme/config"
+HOST, REPOSITORY = "registry.example", "acme/config"
 DIGEST = Digest.of(b"the image")
 SIGNER = Signer.generate()
 OUTAGE = UnavailableError(Reason.REGISTRY_ERROR, "the registry answered 503", outage=True)
 
 
-@dataclass
 class Setup:
-    executor: ThreadPoolExecutor
-    store: Store = field(default_factory=Store)
-
-    def __post_init__(self) -> None:
+    def __init__(self, searches: ThreadPoolExecutor, requests: ThreadPoolExecutor) -> None:
+        self.store = Store()
         self.client = StoreClient(self.store)
+        self.time = 0.0
+        self.kept = EvidenceStore(lambda: self.time)
+        self.source = RegistrySource(HOST, self.client, self.kept, Flights(searches), requests)
 
-    def evidence(self) -> Evidence:
-        source = RegistrySource(self.client, self.executor)
-        return source.evidence(REPOSITORY, DIGEST, Deadline.after(5, lambda: 0.0))
+    def ask(self, digest: Digest = DIGEST, seconds: float = 5.0) -> Evidence:
+        return self.source.evidence(REPOSITORY, digest, Deadline.after(seconds, lambda: self.time))
 
 
 @pytest.fixture
 def setup() -> Iterator[Setup]:
-    with ThreadPoolExecutor(8) as executor:
-        yield Setup(executor)
+    with ThreadPoolExecutor(8) as requests, ThreadPoolExecutor(4) as searches:
+        yield Setup(searches, requests)
 
 
-def signatures(evidence: Evidence) -> list[tuple[str, str]]:
-    return [(item.format, item.location) for item in evidence.candidates if isinstance(item, UntrustedSignature)]
+def entry(number: int, size: int = 0) -> tuple[tuple[str, str, Digest], Kept]:
+    signature = UntrustedSignature("f", "l", b"x" * size, b"", Claim(()))
+    return (HOST, REPOSITORY, Digest.of(str(number).encode())), Kept(Evidence((signature,)), 0.0)
 
 
-def refusals(evidence: Evidence) -> list[Reason]:
-    return [item.reason for item in evidence.candidates if isinstance(item, RefusedCandidate)]
+def test_none_found_is_believed_for_five_seconds(setup: Setup) -> None:
+    assert setup.ask() == Evidence()
+    asked = len(setup.client.requests)
+    setup.time = 4.9
+    setup.ask()
+    assert len(setup.client.requests) == asked
+    setup.time = 5.0
+    setup.ask()
+    assert len(setup.client.requests) == 2 * asked
 
 
-def reasons(evidence: Evidence) -> list[Reason]:
-    return [error.reason for error in evidence.unreadable]
-
-
-def test_an_image_without_signatures_has_no_evidence_and_no_problems(setup: Setup) -> None:
-    assert setup.evidence() == Evidence()
-
-
-def test_all_three_places_are_searched_together(setup: Setup) -> None:
+def test_what_is_known_costs_no_request(setup: Setup) -> None:
+    assert setup.source.known(REPOSITORY, DIGEST) is None
     SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
-    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
-    listed = SIGNER.sign_referrer(setup.store, REPOSITORY, DIGEST, subject=Digest.of(b"elsewhere"))
-    list_in_fallback(setup.store, REPOSITORY, DIGEST, listed)
-    found = signatures(setup.evidence())
-    assert [form for form, _ in found] == ["simplesigning", "simplesigning", "bundle"] or len(found) == 3
-    assert found[0] == ("simplesigning", f"tag {DIGEST.tag}.sig layer 0")
-    assert {form for form, _ in found} == {"simplesigning", "bundle"}
+    found = setup.ask()
+    asked = len(setup.client.requests)
+    setup.time = 1e6
+    assert setup.source.known(REPOSITORY, DIGEST) == found
+    assert len(setup.client.requests) == asked
 
 
-def test_a_registry_without_the_api_is_searched_by_the_fallback_tag(setup: Setup) -> None:
-    setup.store.referrers_api = False
-    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
-    assert [form for form, _ in signatures(setup.evidence())] == ["bundle"]
-
-
-def test_the_fallback_tag_is_asked_without_waiting_for_the_api(setup: Setup) -> None:
-    setup.evidence()
-    assert sorted(path.rpartition("/")[2] for path in setup.client.requests) == sorted(
-        [f"{DIGEST.tag}.sig", str(DIGEST), DIGEST.tag]
-    )
-
-
-@pytest.mark.parametrize("broken", ["*/manifests/sha256-*.sig", "*/referrers/*", f"*/manifests/{DIGEST.tag}"])
-def test_what_one_place_proves_stands_when_another_does_not_answer(setup: Setup, broken: str) -> None:
+def test_evidence_of_one_repository_is_not_that_of_another(setup: Setup) -> None:
     SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
-    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
-    setup.client.fail(broken, OUTAGE)
-    evidence = setup.evidence()
-    assert signatures(evidence)
-    assert evidence.unreadable == (OUTAGE,)
+    setup.ask()
+    assert setup.source.known("acme/other", DIGEST) is None
 
 
-def test_a_place_that_cannot_be_read_is_never_taken_for_an_empty_one(setup: Setup) -> None:
-    setup.client.fail("*/referrers/*", UnavailableError(Reason.REGISTRY_UNAUTHORIZED, "403"))
-    assert reasons(setup.evidence()) == [Reason.REGISTRY_UNAUTHORIZED]
+def test_a_failure_is_never_kept(setup: Setup) -> None:
+    setup.client.fail("*", OUTAGE)
+    assert setup.ask().unreadable
+    assert setup.source.known(REPOSITORY, DIGEST) is None
+    setup.client.recover()
+    assert setup.ask() == Evidence()
 
 
-def test_a_payload_that_cannot_be_fetched_is_a_problem_and_no_candidate(setup: Setup) -> None:
+def test_what_a_failed_search_found_is_kept_without_its_failures_and_searched_again_at_once(setup: Setup) -> None:
     SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
-    setup.client.fail("*/blobs/*", OUTAGE)
-    evidence = setup.evidence()
-    assert (evidence.candidates, evidence.unreadable) == ((), (OUTAGE,))
+    setup.client.fail("*/referrers/*", OUTAGE)
+    assert setup.ask().unreadable == (OUTAGE,)
+    known = setup.source.known(REPOSITORY, DIGEST)
+    assert known is not None
+    assert (len(known.candidates), known.unreadable) == (1, ())
+    setup.client.recover()
+    assert setup.ask().unreadable == ()
 
 
-def test_a_manifest_that_does_not_parse_is_a_refused_candidate_beside_the_good_one(setup: Setup) -> None:
-    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+def test_while_the_registry_fails_the_known_signatures_count_and_the_failure_stays_visible(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    found = setup.ask()
+    setup.time = 60.0
+    setup.client.fail("*", OUTAGE)
+    evidence = setup.ask()
+    assert evidence.candidates == found.candidates
+    assert set(evidence.unreadable) == {OUTAGE}
+
+
+def test_a_complete_search_replaces_what_was_known(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    setup.ask()
+    setup.store.untag(REPOSITORY, f"{DIGEST.tag}.sig")
+    setup.time = 5.0
+    assert setup.ask() == Evidence()
+    assert setup.source.known(REPOSITORY, DIGEST) == Evidence()
+
+
+def test_refused_candidates_of_an_older_search_do_not_pile_up(setup: Setup) -> None:
     setup.store.push_manifest(REPOSITORY, b"{", tag=f"{DIGEST.tag}.sig")
-    evidence = setup.evidence()
-    assert (len(signatures(evidence)), refusals(evidence)) == (1, [Reason.MALFORMED])
+    setup.ask()
+    setup.time = 60.0
+    setup.client.fail("*", OUTAGE)
+    assert not any(isinstance(item, RefusedCandidate) for item in setup.ask().candidates)
 
 
-def test_an_index_under_the_signature_tag_is_a_refused_candidate(setup: Setup) -> None:
-    setup.store.push_manifest(REPOSITORY, layouts.index([]), OCI_INDEX, tag=f"{DIGEST.tag}.sig")
-    assert refusals(setup.evidence()) == [Reason.MALFORMED]
+class Slow(StoreClient):
+    """Answers nothing until it is told to."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.go = threading.Event()
+
+    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...] | None:
+        assert self.go.wait(10)
+        return super().referrers_api(repository, digest, deadline)
 
 
-def test_an_image_under_the_fallback_tag_is_a_refused_candidate(setup: Setup) -> None:
-    signed = SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
-    setup.store.tag(REPOSITORY, DIGEST.tag, signed)
-    evidence = setup.evidence()
-    assert (len(signatures(evidence)), refusals(evidence)) == (1, [Reason.MALFORMED])
-
-
-def test_a_referrer_that_is_no_signature_is_not_a_candidate(setup: Setup) -> None:
-    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST, layer={"mediaType": "application/spdx+json"})
-    assert setup.evidence() == Evidence()
-
-
-def test_a_referrer_is_classified_by_its_own_manifest_not_by_the_list(setup: Setup) -> None:
-    # cosign writes the config's media type as the artifact type of the fallback index.
-    setup.store.referrers_api = False
-    pushed = SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST, fallback=False)
-    raw, media_type = setup.store.manifest(REPOSITORY, pushed) or (b"", "")
-    entry = Descriptor(media_type, pushed, len(raw), artifact_type="application/spdx+json")
-    index = layouts.index([layouts.descriptor_fields(entry)])
-    setup.store.push_manifest(REPOSITORY, index, OCI_INDEX, tag=DIGEST.tag)
-    assert len(signatures(setup.evidence())) == 1
-
-
-def test_a_list_that_names_what_was_deleted_is_no_problem(setup: Setup) -> None:
-    setup.store.referrers_api = False
-    pushed = SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
-    setup.store.delete_manifest(REPOSITORY, pushed)
-    assert setup.evidence() == Evidence()
-
-
-def test_a_wrong_size_in_the_fallback_index_does_not_hide_the_good_entry(setup: Setup) -> None:
-    pushed = SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
-    raw, media_type = setup.store.manifest(REPOSITORY, pushed) or (b"", "")
-    lie = layouts.descriptor_fields(Descriptor(media_type, pushed, len(raw) + 1))
-    setup.store.push_manifest(REPOSITORY, layouts.index([lie]), OCI_INDEX, tag=DIGEST.tag)
-    evidence = setup.evidence()
-    assert (len(signatures(evidence)), refusals(evidence)) == (1, [Reason.MALFORMED])
-
-
-def test_a_wrong_size_of_a_payload_in_one_manifest_does_not_hide_the_good_one(setup: Setup) -> None:
+def test_sixty_four_questions_at_once_make_one_search(setup: Setup) -> None:
     SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
-    SIGNER.sign_referrer(setup.store, REPOSITORY, DIGEST, layer={"size": 1})
-    evidence = setup.evidence()
-    assert ("simplesigning", f"tag {DIGEST.tag}.sig layer 0") in signatures(evidence)
-    assert reasons(evidence) == [Reason.REGISTRY_ERROR]
+    slow = Slow(setup.store)
+    with ThreadPoolExecutor(8) as requests, ThreadPoolExecutor(4) as searches, ThreadPoolExecutor(64) as crowd:
+        source = RegistrySource(HOST, slow, setup.kept, Flights(searches), requests)
+        deadline = Deadline.after(60, lambda: 0.0)
+        answers = [crowd.submit(source.evidence, REPOSITORY, DIGEST, deadline) for _ in range(64)]
+        slow.go.set()
+        found = {answer.result(10) for answer in answers}
+    assert len(found) == 1
+    assert len(slow.requests) == len(set(slow.requests)) == 4
 
 
-def test_above_64_referrers_the_rest_is_a_problem_and_what_was_found_stands(setup: Setup) -> None:
+def test_who_waits_leaves_at_their_own_deadline_and_the_search_goes_on(setup: Setup) -> None:
     SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
-    for number in range(limits.CANDIDATES + 1):
-        SIGNER.sign_bundle(
-            setup.store, REPOSITORY, DIGEST, document=b"{}", manifest={"annotations": {"n": str(number)}}
-        )
-    evidence = setup.evidence()
-    assert len(signatures(evidence)) == 1
-    assert len(refusals(evidence)) == limits.CANDIDATES
-    assert reasons(evidence) == [Reason.LIMIT]
+    slow = Slow(setup.store)
+    with ThreadPoolExecutor(8) as requests, ThreadPoolExecutor(4) as searches:
+        source = RegistrySource(HOST, slow, setup.kept, Flights(searches), requests)
+        evidence = source.evidence(REPOSITORY, DIGEST, Deadline.after(0.05, lambda: 0.0))
+        assert [error.reason for error in evidence.unreadable] == [Reason.DEADLINE]
+        assert evidence.unreadable[0].outage
+        slow.go.set()
+    assert setup.source.known(REPOSITORY, DIGEST) is not None
 
 
-def test_large_referrers_do_not_use_up_the_bytes_before_a_small_signature(setup: Setup) -> None:
-    for number in range(6):
-        padding = {"annotations": {"n": str(number)}, "padding": "x" * (3 * limits.MIB)}
-        SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST, document=b"{}", manifest=padding)
-    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
-    evidence = setup.evidence()
-    assert len(signatures(evidence)) == 1
-    assert Reason.LIMIT in reasons(evidence)
+def test_a_deadline_that_has_passed_is_not_waited_for(setup: Setup) -> None:
+    evidence = setup.ask(seconds=0.0)
+    assert [error.reason for error in evidence.unreadable] == [Reason.DEADLINE]
 
 
-def test_more_signatures_in_one_manifest_than_the_limit_are_a_problem(setup: Setup) -> None:
-    for _ in range(limits.SIGNATURE_LAYERS + 1):
-        SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
-    evidence = setup.evidence()
-    assert (evidence.candidates, reasons(evidence)) == ((), [Reason.LIMIT])
+def test_a_bug_in_a_search_reaches_everybody_who_waits_and_the_next_question_searches_again(setup: Setup) -> None:
+    class Buggy(StoreClient):
+        def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...] | None:
+            raise RuntimeError
+
+    buggy = Buggy(setup.store)
+    with ThreadPoolExecutor(8) as requests, ThreadPoolExecutor(4) as searches:
+        source = RegistrySource(HOST, buggy, setup.kept, Flights(searches), requests)
+        for _ in range(2):
+            with pytest.raises(RuntimeError):
+                source.evidence(REPOSITORY, DIGEST, Deadline.after(5, lambda: 0.0))
 
 
-def test_the_same_payload_signed_by_two_keys_is_fetched_once_and_gives_two_candidates(setup: Setup) -> None:
-    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
-    Signer.generate().sign_tag(setup.store, REPOSITORY, DIGEST)
-    assert len(signatures(setup.evidence())) == 2
-    assert sum("/blobs/" in path for path in setup.client.requests) == 1
+def test_the_least_recently_used_entry_goes_first_when_there_are_too_many() -> None:
+    store = EvidenceStore(lambda: 0.0, entries=2)
+    (first, kept), (second, _), (third, _) = entry(1), entry(2), entry(3)
+    store.put(first, kept)
+    store.put(second, kept)
+    store.get(first)
+    store.put(third, kept)
+    assert (store.get(first), store.get(second), store.get(third)) == (kept, None, kept)
 
 
-def test_a_registry_that_does_not_answer_before_the_deadline_is_an_outage(setup: Setup) -> None:
-    ticks = iter(range(1000))
-    source = RegistrySource(setup.client, setup.executor)
-    evidence = source.evidence(REPOSITORY, DIGEST, Deadline(at=-1.0, clock=lambda: float(next(ticks))))
-    assert {error.reason for error in evidence.unreadable} == {Reason.DEADLINE}
-    assert all(error.outage for error in evidence.unreadable)
+def test_entries_go_when_their_bytes_are_too_many_and_one_that_is_too_large_is_not_kept() -> None:
+    store = EvidenceStore(lambda: 0.0, size=10_000)
+    for number in range(10):
+        store.put(*entry(number, size=2000))
+    assert sum(store.get(entry(number)[0]) is not None for number in range(10)) == 3
+    store.put(*entry(99, size=20_000))
+    assert store.get(entry(99)[0]) is None
+    store.put(*entry(1, size=2000))
+    assert store.get(entry(1)[0]) is not None
 
 
-def test_evidence_comes_in_the_same_order_every_time(setup: Setup) -> None:
-    for _ in range(5):
-        SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
-        Signer.generate().sign_tag(setup.store, REPOSITORY, DIGEST)
-    assert len({tuple(signatures(setup.evidence())) for _ in range(10)}) == 1
+def test_replacing_an_entry_frees_its_bytes() -> None:
+    store = EvidenceStore(lambda: 0.0, size=10_000)
+    for _ in range(100):
+        store.put(*entry(1, size=4000))
+    store.put(*entry(2, size=4000))
+    assert store.get(entry(1)[0]) is not None

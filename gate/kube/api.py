@@ -1,0 +1,132 @@
+"""The API server, asked with raw paths and bounded answers (specs/registry.md 5: no models, they cost 26 MiB).
+
+Importing this module is cheap; ``kubernetes`` itself is imported when a client is made, so that a gate which reads only
+mounted files does not pay for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from gate.core.errors import ConfigError, UnavailableError
+from gate.core.limits import MIB
+from gate.core.quote import quote
+from gate.core.reasons import Reason
+
+CONNECT_SECONDS = 2.0  # specs/registry.md 5
+ANSWER_BYTES = 3 * MIB  # the API server's own limit for an object; etcd's is 1.5 MiB
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # where every pod finds its identity
+_NAMESPACE_BYTES = 63  # RFC 1123 label, as namespaces are
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)  # RFC 1123 subdomain, as object names are
+_BEARER = ["BearerToken"]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAnswer:
+    """Status and body (at most 3 MiB) of one request."""
+
+    status: int
+    body: bytes
+
+
+class KubernetesApi:
+    """The API server as the pod's ServiceAccount sees it; thread safe."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 (kubernetes is not imported just to name its type)
+        """Ask through ``client``, a kubernetes.client.ApiClient; see in_cluster()."""
+        self._client = client
+
+    def get(self, path: str, names: Mapping[str, str], timeout: float) -> ApiAnswer:
+        """Return the answer to GET ``path``, whose ``{placeholders}`` are filled from ``names``.
+
+        ``timeout`` is in seconds, for one wait. Raises UnavailableError when the API server does not answer.
+        """
+        for name in names.values():
+            check_name(name)
+        # OSError and ValueError: the mounted token is read anew every minute, and may not be readable.
+        failures: tuple[type[Exception], ...] = (
+            urllib3.exceptions.HTTPError,
+            OSError,
+            ValueError,
+            *_kubernetes_errors(),
+        )
+        try:
+            request = self._client.param_serialize(
+                "GET",
+                path,
+                path_params=dict(names),
+                header_params={"Accept": "application/json"},
+                auth_settings=_BEARER,
+            )
+            answer = self._client.call_api(*request, _request_timeout=(CONNECT_SECONDS, timeout))
+            try:
+                body = answer.response.read(ANSWER_BYTES + 1, decode_content=False)
+            finally:
+                answer.response.close()
+        except failures as error:
+            raise _unavailable("does not answer gate") from error
+        if len(body) > ANSWER_BYTES:
+            raise _unavailable(f"answered with more than {ANSWER_BYTES} bytes")
+        return ApiAnswer(answer.status, body)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+
+def in_cluster(environ: Mapping[str, str], mount: Path = SERVICE_ACCOUNT) -> KubernetesApi:
+    """Return the API server that ``environ`` names, with the identity in ``mount``; ConfigError outside a pod."""
+    from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415 (45 MiB that a mounted file does not need)
+    from kubernetes.config import ConfigException  # noqa: PLC0415 (the same)
+    from kubernetes.config.incluster_config import InClusterConfigLoader  # noqa: PLC0415 (the same)
+
+    configuration = Configuration(proxy="", no_proxy="*")  # else the environment's proxies would see the token
+    # No retries and, with them, no redirects: urllib3 would follow three to anywhere.
+    configuration.retries = False
+    try:
+        loader = InClusterConfigLoader(  # type: ignore[no-untyped-call]  # kubernetes types its models, not this
+            str(mount / "token"), str(mount / "ca.crt"), environ=environ
+        )
+        loader.load_and_set(configuration)  # type: ignore[no-untyped-call]  # the same
+    except (ConfigException, OSError) as error:
+        raise ConfigError(
+            "gate does not run in a pod with a ServiceAccount, so it cannot ask the API server"
+        ) from error
+    return KubernetesApi(ApiClient(configuration))
+
+
+def own_namespace(mount: Path = SERVICE_ACCOUNT) -> str:
+    """Return the namespace that gate runs in, as mounted with its ServiceAccount; ConfigError outside a pod."""
+    try:
+        with (mount / "namespace").open("rb") as file:
+            name = file.read(_NAMESPACE_BYTES + 1).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("gate does not run in a pod with a ServiceAccount, so it has no namespace") from error
+    if len(name) > _NAMESPACE_BYTES:
+        raise ConfigError(f"{quote(name)} is not the name of a namespace")
+    return check_name(name)
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if it can name an object, else raise ConfigError: a path segment like ``..`` names another."""
+    if _NAME.fullmatch(name) is None:
+        raise ConfigError(f"{quote(name)} is not the name of a Kubernetes object")
+    return name
+
+
+def _kubernetes_errors() -> tuple[type[Exception], ...]:
+    from kubernetes.client.exceptions import OpenApiException  # noqa: PLC0415 (see in_cluster)
+    from kubernetes.config import ConfigException  # noqa: PLC0415 (see in_cluster)
+
+    return OpenApiException, ConfigException
+
+
+def _unavailable(what: str) -> UnavailableError:
+    # So far only credentials are read from here, so this is what their absence means to whoever asks.
+    return UnavailableError(Reason.REGISTRY_UNAUTHORIZED, f"the Kubernetes API server {what}")

@@ -1,0 +1,1 @@
+"""Read-only access to OCI registries: everything that touches their wire."""

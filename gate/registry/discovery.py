@@ -1,0 +1,177 @@
+"""Discovery: everything in a registry that may be a signature of a digest.
+
+Three places are asked at once: the tag ``sha256-<hex>.sig``, the referrers API (distribution-spec v1.1, "Listing
+Referrers") and the referrers fallback tag. Each manifest found there is classified by its own content, because the
+annotations and types in an index are anybody's word. What is found in one place does not depend on another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from gate.core import formats, limits
+from gate.core.deadline import Deadline
+from gate.core.errors import MalformedError, UnavailableError
+from gate.core.oci import Descriptor, Digest, Index, Manifest, parse_manifest
+from gate.core.reasons import Reason
+from gate.core.signature import Candidate, Evidence, RefusedCandidate
+from gate.registry.client import Document
+
+UNKNOWN_FORMAT = "unknown"
+
+T = TypeVar("T")
+
+
+class Client(Protocol):
+    """What discovery asks of a registry; RegistryClient is the real one."""
+
+    def manifest(self, repository: str, reference: str | Digest, deadline: Deadline) -> Document | None:
+        """Return the manifest, or None when the registry says that there is none."""
+
+    def blob(self, repository: str, descriptor: Descriptor, limit: int, deadline: Deadline) -> bytes:
+        """Return the blob."""
+
+    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...] | None:
+        """Return what the referrers API lists, or None when the registry has none."""
+
+    def referrers_tag(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...]:
+        """Return what the referrers fallback tag lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A manifest that may hold candidates."""
+
+    location: str
+    manifest: Manifest
+
+
+@dataclass(slots=True)
+class Discovery:
+    """One search for the signatures of one digest.
+
+    Requests run on ``executor``, so that those of one question run at once; only the thread that calls run() touches
+    the state, and it must not be one of the executor's own.
+    """
+
+    client: Client
+    repository: str
+    digest: Digest
+    deadline: Deadline
+    executor: Executor
+    _unreadable: list[UnavailableError] = field(default_factory=list)
+    _refused: list[RefusedCandidate] = field(default_factory=list)
+    _budget: int = limits.EVIDENCE_BYTES
+
+    def run(self) -> Evidence:
+        """Return every candidate, and everything that was asked for and could not be read. Nothing is raised."""
+        tag = self._start(self._tagged)
+        api = self._start(lambda: self.client.referrers_api(self.repository, self.digest, self.deadline) or ())
+        fallback = self._start(lambda: self.client.referrers_tag(self.repository, self.digest, self.deadline))
+        # The referrers' manifests are asked for as soon as they are known; a slow tag does not hold them up.
+        listed = self._listed((self._wait(api, "the referrers API"), self._wait(fallback, "the referrers tag")))
+        referred = [(descriptor, self._start(self._fetcher(descriptor))) for descriptor in listed]
+        found = [self._wait(tag, self._signature_location)]
+        found += [self._wait(future, _referrer(descriptor)) for descriptor, future in referred]
+        candidates = self._read([item for item in found if item is not None])
+        return Evidence((*candidates, *self._refused), tuple(self._unreadable))
+
+    @property
+    def _signature_location(self) -> str:
+        return f"tag {self.digest.tag}.sig"
+
+    def _tagged(self) -> _Found | None:
+        document = self.client.manifest(self.repository, f"{self.digest.tag}.sig", self.deadline)
+        return None if document is None else self._parsed(document, self._signature_location)
+
+    def _fetcher(self, descriptor: Descriptor) -> Callable[[], _Found | None]:
+        def fetch() -> _Found | None:
+            document = self.client.manifest(self.repository, descriptor.digest, self.deadline)
+            # An index may still list what has been deleted: the registry says that it is not there.
+            if document is None:
+                return None
+            if len(document.raw) != descriptor.size:
+                raise MalformedError("the index that lists it gives another size")
+            return self._parsed(document, _referrer(descriptor))
+
+        return fetch
+
+    def _parsed(self, document: Document, location: str) -> _Found | None:
+        manifest = parse_manifest(document.raw, document.media_type)
+        if isinstance(manifest, Index):
+            raise MalformedError("it is an index where a signature manifest should be")
+        return _Found(location, manifest)
+
+    def _listed(self, lists: Iterable[Sequence[Descriptor] | None]) -> tuple[Descriptor, ...]:
+        """Return the distinct descriptors in a stable order, at most as many as are fetched for one digest."""
+        # By digest and size, because a fallback index may list a good manifest with a wrong size. The small ones come
+        # first, because signatures are small: what else was pushed does not use up the limits before them.
+        unique = {(descriptor.size, descriptor.digest): descriptor for found in lists for descriptor in found or ()}
+        ordered = tuple(unique[key] for key in sorted(unique))
+        if len(ordered) > limits.CANDIDATES:
+            message = f"{len(ordered)} referrers are listed, more than {limits.CANDIDATES}"
+            self._unreadable.append(UnavailableError(Reason.LIMIT, message))
+        return tuple(item for item in ordered[: limits.CANDIDATES] if self._reserve(item.size))
+
+    def _reserve(self, size: int) -> bool:
+        """Take ``size`` bytes from what may be fetched for one digest, or record that they are too many."""
+        if size > self._budget:
+            message = f"its signatures have more than {limits.EVIDENCE_BYTES} bytes in all"
+            self._unreadable.append(UnavailableError(Reason.LIMIT, message))
+            return False
+        self._budget -= size
+        return True
+
+    def _read(self, found: Sequence[_Found]) -> list[Candidate]:
+        """Fetch what the formats want of all manifests at once, and read the candidates."""
+        wanted = [
+            (item, form, self._wanted(item, form)) for item in found if (form := formats.recognise(item.manifest))
+        ]
+        # By digest and size again: a wrong size in one manifest must not keep another one's document from being read.
+        unique = {(item.digest, item.size): item for _, _, descriptors in wanted for item in descriptors}
+        pending = [
+            (item.digest, self._start(self._blob_fetcher(item))) for item in unique.values() if self._reserve(item.size)
+        ]
+        waited = [(digest, self._wait(future, f"blob {digest}")) for digest, future in pending]
+        documents = {digest: data for digest, data in waited if data is not None}
+        return [
+            candidate
+            for item, form, descriptors in wanted
+            if descriptors
+            for candidate in form.read(item.manifest, item.location, documents)
+        ]
+
+    def _wanted(self, item: _Found, form: formats.Format) -> tuple[Descriptor, ...]:
+        try:
+            return form.wanted(item.manifest)
+        except UnavailableError as error:
+            self._unreadable.append(error)
+            return ()
+
+    def _blob_fetcher(self, descriptor: Descriptor) -> Callable[[], bytes]:
+        return lambda: self.client.blob(self.repository, descriptor, limits.BUNDLE_BYTES, self.deadline)
+
+    def _start(self, task: Callable[[], T]) -> Future[T]:
+        return self.executor.submit(task)
+
+    def _wait(self, future: Future[T], location: str) -> T | None:
+        """Return the answer, or None with what went wrong recorded."""
+        try:
+            return future.result(self.deadline.remaining())
+        except UnavailableError as error:
+            self._unreadable.append(error)
+        except MalformedError as error:
+            self._refused.append(RefusedCandidate(UNKNOWN_FORMAT, location, error.reason, error.message))
+        except TimeoutError:
+            self._unreadable.append(
+                UnavailableError(Reason.DEADLINE, "the deadline passed before the registry had answered", outage=True)
+            )
+        future.cancel()
+        return None
+
+
+def _referrer(descriptor: Descriptor) -> str:
+    return f"referrer {descriptor.digest}"

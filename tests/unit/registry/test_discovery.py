@@ -1,0 +1,216 @@
+"""Discovery: three places, each candidate alone, and limits that spam cannot turn against a good signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from gate.core import limits
+from gate.core.deadline import Deadline
+from gate.core.errors import UnavailableError
+from gate.core.oci import OCI_INDEX, Descriptor, Digest
+from gate.core.reasons import Reason
+from gate.core.signature import Evidence, RefusedCandidate, UntrustedSignature
+from gate.demo import layouts
+from gate.demo.signer import Signer, list_in_fallback
+from gate.demo.store import Store
+from gate.registry.discovery import Discovery
+from tests.fakes.registry import StoreClient
+
+REPOSITORY = "acme/config"
+DIGEST = Digest.of(b"the image")
+SIGNER = Signer.generate()
+OUTAGE = UnavailableError(Reason.REGISTRY_ERROR, "the registry answered 503", outage=True)
+
+
+@dataclass
+class Setup:
+    executor: ThreadPoolExecutor
+    store: Store = field(default_factory=Store)
+
+    def __post_init__(self) -> None:
+        self.client = StoreClient(self.store)
+
+    def evidence(self) -> Evidence:
+        return Discovery(self.client, REPOSITORY, DIGEST, Deadline.after(5, lambda: 0.0), self.executor).run()
+
+
+@pytest.fixture
+def setup() -> Iterator[Setup]:
+    with ThreadPoolExecutor(8) as executor:
+        yield Setup(executor)
+
+
+def signatures(evidence: Evidence) -> list[tuple[str, str]]:
+    return [(item.format, item.location) for item in evidence.candidates if isinstance(item, UntrustedSignature)]
+
+
+def refusals(evidence: Evidence) -> list[Reason]:
+    return [item.reason for item in evidence.candidates if isinstance(item, RefusedCandidate)]
+
+
+def reasons(evidence: Evidence) -> list[Reason]:
+    return [error.reason for error in evidence.unreadable]
+
+
+def test_an_image_without_signatures_has_no_evidence_and_no_problems(setup: Setup) -> None:
+    assert setup.evidence() == Evidence()
+
+
+def test_all_three_places_are_searched_together(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+    listed = SIGNER.sign_referrer(setup.store, REPOSITORY, DIGEST, subject=Digest.of(b"elsewhere"))
+    list_in_fallback(setup.store, REPOSITORY, DIGEST, listed)
+    found = signatures(setup.evidence())
+    assert [form for form, _ in found] == ["simplesigning", "simplesigning", "bundle"] or len(found) == 3
+    assert found[0] == ("simplesigning", f"tag {DIGEST.tag}.sig layer 0")
+    assert {form for form, _ in found} == {"simplesigning", "bundle"}
+
+
+def test_a_registry_without_the_api_is_searched_by_the_fallback_tag(setup: Setup) -> None:
+    setup.store.referrers_api = False
+    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+    assert [form for form, _ in signatures(setup.evidence())] == ["bundle"]
+
+
+def test_the_fallback_tag_is_asked_without_waiting_for_the_api(setup: Setup) -> None:
+    setup.evidence()
+    assert sorted(path.rpartition("/")[2] for path in setup.client.requests) == sorted(
+        [f"{DIGEST.tag}.sig", str(DIGEST), DIGEST.tag]
+    )
+
+
+@pytest.mark.parametrize("broken", ["*/manifests/sha256-*.sig", "*/referrers/*", f"*/manifests/{DIGEST.tag}"])
+def test_what_one_place_proves_stands_when_another_does_not_answer(setup: Setup, broken: str) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+    setup.client.fail(broken, OUTAGE)
+    evidence = setup.evidence()
+    assert signatures(evidence)
+    assert evidence.unreadable == (OUTAGE,)
+
+
+def test_a_place_that_cannot_be_read_is_never_taken_for_an_empty_one(setup: Setup) -> None:
+    setup.client.fail("*/referrers/*", UnavailableError(Reason.REGISTRY_UNAUTHORIZED, "403"))
+    assert reasons(setup.evidence()) == [Reason.REGISTRY_UNAUTHORIZED]
+
+
+def test_a_payload_that_cannot_be_fetched_is_a_problem_and_no_candidate(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    setup.client.fail("*/blobs/*", OUTAGE)
+    evidence = setup.evidence()
+    assert (evidence.candidates, evidence.unreadable) == ((), (OUTAGE,))
+
+
+def test_a_manifest_that_does_not_parse_is_a_refused_candidate_beside_the_good_one(setup: Setup) -> None:
+    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+    setup.store.push_manifest(REPOSITORY, b"{", tag=f"{DIGEST.tag}.sig")
+    evidence = setup.evidence()
+    assert (len(signatures(evidence)), refusals(evidence)) == (1, [Reason.MALFORMED])
+
+
+def test_an_index_under_the_signature_tag_is_a_refused_candidate(setup: Setup) -> None:
+    setup.store.push_manifest(REPOSITORY, layouts.index([]), OCI_INDEX, tag=f"{DIGEST.tag}.sig")
+    assert refusals(setup.evidence()) == [Reason.MALFORMED]
+
+
+def test_an_image_under_the_fallback_tag_is_a_refused_candidate(setup: Setup) -> None:
+    signed = SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    setup.store.tag(REPOSITORY, DIGEST.tag, signed)
+    evidence = setup.evidence()
+    assert (len(signatures(evidence)), refusals(evidence)) == (1, [Reason.MALFORMED])
+
+
+def test_a_referrer_that_is_no_signature_is_not_a_candidate(setup: Setup) -> None:
+    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST, layer={"mediaType": "application/spdx+json"})
+    assert setup.evidence() == Evidence()
+
+
+def test_a_referrer_is_classified_by_its_own_manifest_not_by_the_list(setup: Setup) -> None:
+    # cosign writes the config's media type as the artifact type of the fallback index.
+    setup.store.referrers_api = False
+    pushed = SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST, fallback=False)
+    raw, media_type = setup.store.manifest(REPOSITORY, pushed) or (b"", "")
+    entry = Descriptor(media_type, pushed, len(raw), artifact_type="application/spdx+json")
+    index = layouts.index([layouts.descriptor_fields(entry)])
+    setup.store.push_manifest(REPOSITORY, index, OCI_INDEX, tag=DIGEST.tag)
+    assert len(signatures(setup.evidence())) == 1
+
+
+def test_a_list_that_names_what_was_deleted_is_no_problem(setup: Setup) -> None:
+    setup.store.referrers_api = False
+    pushed = SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+    setup.store.delete_manifest(REPOSITORY, pushed)
+    assert setup.evidence() == Evidence()
+
+
+def test_a_wrong_size_in_the_fallback_index_does_not_hide_the_good_entry(setup: Setup) -> None:
+    pushed = SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+    raw, media_type = setup.store.manifest(REPOSITORY, pushed) or (b"", "")
+    lie = layouts.descriptor_fields(Descriptor(media_type, pushed, len(raw) + 1))
+    setup.store.push_manifest(REPOSITORY, layouts.index([lie]), OCI_INDEX, tag=DIGEST.tag)
+    evidence = setup.evidence()
+    assert (len(signatures(evidence)), refusals(evidence)) == (1, [Reason.MALFORMED])
+
+
+def test_a_wrong_size_of_a_payload_in_one_manifest_does_not_hide_the_good_one(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    SIGNER.sign_referrer(setup.store, REPOSITORY, DIGEST, layer={"size": 1})
+    evidence = setup.evidence()
+    assert ("simplesigning", f"tag {DIGEST.tag}.sig layer 0") in signatures(evidence)
+    assert reasons(evidence) == [Reason.REGISTRY_ERROR]
+
+
+def test_above_64_referrers_the_rest_is_a_problem_and_what_was_found_stands(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    for number in range(limits.CANDIDATES + 1):
+        SIGNER.sign_bundle(
+            setup.store, REPOSITORY, DIGEST, document=b"{}", manifest={"annotations": {"n": str(number)}}
+        )
+    evidence = setup.evidence()
+    assert len(signatures(evidence)) == 1
+    assert len(refusals(evidence)) == limits.CANDIDATES
+    assert reasons(evidence) == [Reason.LIMIT]
+
+
+def test_large_referrers_do_not_use_up_the_bytes_before_a_small_signature(setup: Setup) -> None:
+    for number in range(6):
+        padding = {"annotations": {"n": str(number)}, "padding": "x" * (3 * limits.MIB)}
+        SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST, document=b"{}", manifest=padding)
+    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+    evidence = setup.evidence()
+    assert len(signatures(evidence)) == 1
+    assert Reason.LIMIT in reasons(evidence)
+
+
+def test_more_signatures_in_one_manifest_than_the_limit_are_a_problem(setup: Setup) -> None:
+    for _ in range(limits.SIGNATURE_LAYERS + 1):
+        SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    evidence = setup.evidence()
+    assert (evidence.candidates, reasons(evidence)) == ((), [Reason.LIMIT])
+
+
+def test_the_same_payload_signed_by_two_keys_is_fetched_once_and_gives_two_candidates(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    Signer.generate().sign_tag(setup.store, REPOSITORY, DIGEST)
+    assert len(signatures(setup.evidence())) == 2
+    assert sum("/blobs/" in path for path in setup.client.requests) == 1
+
+
+def test_a_registry_that_does_not_answer_before_the_deadline_is_an_outage(setup: Setup) -> None:
+    ticks = iter(range(1000))
+    deadline = Deadline(at=-1.0, clock=lambda: float(next(ticks)))
+    evidence = Discovery(setup.client, REPOSITORY, DIGEST, deadline, setup.executor).run()
+    assert {error.reason for error in evidence.unreadable} == {Reason.DEADLINE}
+    assert all(error.outage for error in evidence.unreadable)
+
+
+def test_evidence_comes_in_the_same_order_every_time(setup: Setup) -> None:
+    for _ in range(5):
+        SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+        Signer.generate().sign_tag(setup.store, REPOSITORY, DIGEST)
+    assert len({tuple(signatures(setup.evidence())) for _ in range(10)}) == 1
