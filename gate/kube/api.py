@@ -1,4 +1,4 @@
-"""The API server, asked with raw paths and bounded answers (specs/registry.md 5: no models, they cost 26 MiB).
+"""The API server, asked with raw paths and bounded answers (no models: they cost 26 MiB).
 
 Importing this module is cheap; ``kubernetes`` itself is imported when a client is made, so that a gate which reads only
 mounted files does not pay for it.
@@ -19,7 +19,7 @@ from gate.core.limits import MIB
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 
-CONNECT_SECONDS = 2.0  # specs/registry.md 5
+CONNECT_SECONDS = 2.0  # one TCP connection, to a server in the same network
 ANSWER_BYTES = 3 * MIB  # the API server's own limit for an object; etcd's is 1.5 MiB
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # where every pod finds its identity
 _NAMESPACE_BYTES = 63  # RFC 1123 label, as namespaces are

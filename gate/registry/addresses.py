@@ -1,4 +1,4 @@
-"""Which addresses gate connects to: a pure classification of IP addresses (specs/registry.md 3, design section 8)."""
+"""Which addresses gate connects to: a pure classification of IP addresses."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from gate.registry.transport import Answer, ReadOnlySession
 
 ACCEPTED = f"{OCI_MANIFEST}, {OCI_INDEX}, {DOCKER_MANIFEST}, {DOCKER_INDEX}"
 # What registries without the referrers API answer it with: distribution-spec v1.1 "Unavailable Referrers API" (404),
-# and what go-containerregistry takes for the same (specs/signatures.md 1.4).
+# and what go-containerregistry takes for the same.
 _NO_REFERRERS_API = frozenset({400, 404, 405, 406})
 
 

@@ -1,4 +1,4 @@
-"""Credentials, looked up by the host that will receive them (specs/registry.md 3): anonymous, and one access token."""
+"""Credentials, looked up by the host that will receive them: anonymous, and one access token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gate.core.quote import quote
 from gate.core.reasons import Reason
 
 TOKEN_BYTES = 16 * 1024  # an access token; Google documents at most 2048 bytes, and header lines end at 64 KiB
-REREAD_SECONDS = 60.0  # how long a token is used before its file or Secret is read again; design section 8
+REREAD_SECONDS = 60.0  # a token in use is read again after this long: a renewed one works without a restart
 FRESH_SECONDS = 1.0  # how often refusals of a registry may cause a read: a tenant can name images that are refused
 _TOKEN = re.compile(rb"[\x21-\x7e]+")  # visible ASCII: nothing that could end a header line
 _PATTERN = re.compile(r"[a-z0-9*](?:[a-z0-9*.-]*[a-z0-9*])?(?::[0-9]{1,5})?", re.ASCII)

@@ -75,7 +75,7 @@ class Discovery:
         listed = self._listed((self._wait(api, "the referrers API"), self._wait(fallback, "the referrers tag")))
         referred = [(descriptor, self._start(self._fetcher(descriptor))) for descriptor in listed]
         found = [self._wait(tag, self._signature_location)]
-        found += [self._wait(future, _referrer(descriptor)) for descriptor, future in referred]
+        found += [self._wait(future, _referrer(descriptor), pushed=True) for descriptor, future in referred]
         candidates = self._read([item for item in found if item is not None])
         return Evidence((*candidates, *self._refused), tuple(self._unreadable))
 
@@ -135,7 +135,7 @@ class Discovery:
         pending = [
             (item.digest, self._start(self._blob_fetcher(item))) for item in unique.values() if self._reserve(item.size)
         ]
-        waited = [(digest, self._wait(future, f"blob {digest}")) for digest, future in pending]
+        waited = [(digest, self._wait(future, f"blob {digest}", pushed=True)) for digest, future in pending]
         documents = {digest: data for digest, data in waited if data is not None}
         return [
             candidate
@@ -157,18 +157,22 @@ class Discovery:
     def _start(self, task: Callable[[], T]) -> Future[T]:
         return self.executor.submit(task)
 
-    def _wait(self, future: Future[T], location: str) -> T | None:
-        """Return the answer, or None with what went wrong recorded."""
+    def _wait(self, future: Future[T], location: str, *, pushed: bool = False) -> T | None:
+        """Return the answer, or None with what went wrong recorded.
+
+        How long it takes to read what was ``pushed`` is up to whoever pushed it. Running out of time there is no
+        outage: else many large referrers would open a rule that says onUnavailable: allow.
+        """
         try:
             return future.result(self.deadline.remaining())
         except UnavailableError as error:
-            self._unreadable.append(error)
+            provoked = pushed and error.reason is Reason.DEADLINE
+            self._unreadable.append(UnavailableError(error.reason, error.message) if provoked else error)
         except MalformedError as error:
             self._refused.append(RefusedCandidate(UNKNOWN_FORMAT, location, error.reason, error.message))
         except TimeoutError:
-            self._unreadable.append(
-                UnavailableError(Reason.DEADLINE, "the deadline passed before the registry had answered", outage=True)
-            )
+            message = "the deadline passed before the registry had answered"
+            self._unreadable.append(UnavailableError(Reason.DEADLINE, message, outage=not pushed))
         future.cancel()
         return None
 

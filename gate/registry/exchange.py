@@ -1,6 +1,6 @@
 """One question to a registry: redirects followed with care, one retry, everything inside one deadline.
 
-What an attacker can make look like an outage (``onUnavailable: allow``, design section 4): whoever runs the registry
+What an attacker can make look like an outage (``onUnavailable: allow``): whoever runs the registry
 can answer 429 or 5xx, whoever sits on the way can drop packets, whoever shares the quota can use it up. Nothing else
 here counts as an outage: not 401, 403, 404, not a refused redirect, not wrong or truncated bytes.
 """
@@ -18,8 +18,8 @@ from gate.registry import urls
 from gate.registry.transport import Answer, Transport
 from gate.registry.urls import Origin
 
-REDIRECTS = 3  # hops; specs/signatures.md 2.8
-RETRY_JITTER_SECONDS = (0.05, 0.25)  # wait before the one retry; specs/registry.md 3
+REDIRECTS = 3  # hops; Artifact Registry uses one
+RETRY_JITTER_SECONDS = (0.05, 0.25)  # wait before the one retry
 RETRY_AFTER_SECONDS = 2  # the longest Retry-After that is waited for; a longer one ends the question
 _REDIRECT_STATUS = frozenset({301, 302, 303, 307, 308})
 

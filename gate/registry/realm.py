@@ -1,4 +1,4 @@
-"""Which token realms are believed: the rule of go-containerregistry (specs/registry.md 1.2; hazards O7, O8, O9).
+"""Which token realms are believed: the rule of go-containerregistry.
 
 A registry says where tokens for it are made. It is believed when the realm is the registry's own host or shares its
 domain, over https. What this leaves open: two parties below one domain (``a.example.dev``, ``b.example.dev``) are taken

@@ -13,7 +13,7 @@ from gate.core.reasons import Reason
 from gate.registry import urls
 from gate.registry.urls import Origin
 
-PAGES = 5  # of one list; specs/registry.md 3
+PAGES = 5  # of one list; registries put a hundred entries and more on one
 LINK_CHARACTERS = 8192  # a Link header; real ones have a few hundred
 QUERY_CHARACTERS = 2048  # of the next page: a cursor
 # RFC 8288 section 3, the part that registries use: <target>; name=value; name="value"

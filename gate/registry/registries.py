@@ -1,4 +1,4 @@
-"""The registries that gate asks: what the operator lists, and a client for each host (design section 8)."""
+"""The registries that gate asks: what the operator lists, and a client for each host."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ from gate.registry.addresses import Admits
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer  # these names exist for type checkers only
 
-CONNECT_SECONDS = 2.0  # one TCP connection; specs/registry.md 3
-SILENCE_SECONDS = 5.0  # one wait for a peer that sends nothing; specs/registry.md 3 (prototype: read timeout)
+CONNECT_SECONDS = 2.0  # one TCP connection; a handshake takes three round trips at most
+SILENCE_SECONDS = 5.0  # one wait for a peer that sends nothing
 ADDRESSES_TRIED = 4  # addresses of one name; a name server may list any number of dead ones
 
 _SocketAddress: TypeAlias = tuple[Any, ...]

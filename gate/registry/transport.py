@@ -3,7 +3,7 @@
 ``requests`` without what makes it a browser: no environment (O14, O15), no cookies, no redirects (O12), no inflating
 (O3), no retries (O10), no default timeouts to forget (O11).
 
-Which failures count as an outage (``onUnavailable: allow``, design section 4) is decided here and in exchange.py.
+Which failures count as an outage (``onUnavailable: allow``) is decided here and in exchange.py.
 Whoever sits between gate and the registry can drop packets, so "not reachable" can be provoked and has to count. An
 untrusted certificate, garbage instead of HTTP, a broken-off body, an oversized body or a refused address does not:
 these are answers of somebody, and no honest outage looks like them.
@@ -37,7 +37,7 @@ from gate.registry import sockets
 from gate.registry.addresses import Admits
 from gate.registry.urls import Origin
 
-POOL = 32  # connections to one host, and requests in flight; specs/registry.md 2.1
+POOL = 32  # connections to one host, and requests in flight; as many as reviews are usually in flight
 FOREIGN_HOSTS = 8  # hosts named by one registry to which connections are kept
 ERROR_BODY_BYTES = 64 * 1024  # of an answer that is not 200: read only to keep the connection
 ERROR_BODY_SECONDS = 0.5  # the same

@@ -16,7 +16,7 @@ from gate.core.verify import decide
 from gate.demo import layouts
 from gate.demo.signer import Signer
 from gate.demo.store import Store
-from gate.registry.evidence import RegistrySource
+from gate.registry.discovery import Discovery
 from tests.fakes.registry import StoreClient
 from tests.fakes.shared import shared_fixture
 from tests.fakes.signing import NOW, REPOSITORY, rule_for, signer
@@ -46,7 +46,7 @@ def reasons(store: Store, digest: Digest, by: Signer) -> tuple[Reason, list[Reas
     """Return the verdict of gate's own engine with ``by`` as the only authority, and what it says of each candidate."""
     with ThreadPoolExecutor(4) as executor:
         deadline = Deadline.after(8, lambda: 0.0)
-        evidence = RegistrySource(StoreClient(store), executor).evidence(REPOSITORY, digest, deadline)
+        evidence = Discovery(StoreClient(store), REPOSITORY, digest, deadline, executor).run()
     rules = [rule_for(by)]
     decision = decide(Reference("r.example", REPOSITORY, digest=digest), evidence, rules, NoMatch.DENY, NOW)
     return decision.verdict.reason, [item.reason for item in decision.rules[0].candidates]

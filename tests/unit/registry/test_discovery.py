@@ -214,3 +214,16 @@ def test_evidence_comes_in_the_same_order_every_time(setup: Setup) -> None:
         SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
         Signer.generate().sign_tag(setup.store, REPOSITORY, DIGEST)
     assert len({tuple(signatures(setup.evidence())) for _ in range(10)}) == 1
+
+
+def test_running_out_of_time_over_what_somebody_pushed_is_no_outage(setup: Setup) -> None:
+    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+    late = UnavailableError(Reason.DEADLINE, "the deadline passed", outage=True)
+    setup.client.fail("*/blobs/*", late)
+    assert [(error.reason, error.outage) for error in setup.evidence().unreadable] == [(Reason.DEADLINE, False)]
+    setup.client.recover()
+    setup.client.fail("*/manifests/sha256:*", late)
+    assert [(error.reason, error.outage) for error in setup.evidence().unreadable] == [(Reason.DEADLINE, False)]
+    setup.client.recover()
+    setup.client.fail("*/referrers/*", late)
+    assert [(error.reason, error.outage) for error in setup.evidence().unreadable] == [(Reason.DEADLINE, True)]

@@ -1,0 +1,146 @@
+"""Nothing outlives the deadline, over plain http and TLS alike: hazards O10 and O11."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from gate.core.deadline import Deadline
+from gate.core.errors import UnavailableError
+from gate.core.reasons import Reason
+from gate.registry import transport
+from gate.registry.registries import RegistryEntry
+from tests.fakes.hostile import Authority, Hostile, Raw, challenge
+from tests.integration.registry.conftest import REPOSITORY, Asker, described, within
+
+TAGGED = f"/v2/{REPOSITORY}/manifests/v1"
+BUDGET = 0.15
+
+
+@contextmanager
+def ending_in_time() -> Iterator[None]:
+    started = time.monotonic()
+    with pytest.raises(UnavailableError) as caught:
+        yield
+    assert time.monotonic() - started < BUDGET + 0.5
+    assert (caught.value.reason, caught.value.outage) == (Reason.DEADLINE, True)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "misbehaviour",
+    [
+        Raw(then="stall"),
+        Raw(b"HTTP/1.1 200 OK\r\nX-A: ", drip=b"a"),
+        Raw(drip=b"HTTP/1.1 100 Continue\r\n\r\n"),
+        Raw(HEAD, then="stall"),
+        Raw(HEAD, drip=b"a"),
+        Raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", drip=b"1\r\na\r\n"),
+        Raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", drip=b"X: y\r\n"),
+    ],
+    ids=[
+        "silence",
+        "dripped header",
+        "endless 100",
+        "stalled body",
+        "dripped body",
+        "dripped chunks",
+        "dripped trailer",
+    ],
+)
+def test_a_slow_registry_is_left_at_the_deadline(asker: Asker, either: Hostile, misbehaviour: Raw) -> None:
+    either.on(TAGGED, misbehaviour)
+    client = asker.client(either)
+    with ending_in_time():
+        client.manifest(REPOSITORY, "v1", within(BUDGET))
+
+
+def test_a_stalled_blob_is_left_at_the_deadline(asker: Asker, registry: Hostile) -> None:
+    descriptor = described(bytes(1000))
+    registry.on(f"/v2/{REPOSITORY}/blobs/{descriptor.digest}", Raw(HEAD, drip=b"\x00"))
+    with ending_in_time():
+        asker.client(registry).blob(REPOSITORY, descriptor, 2000, within(BUDGET))
+
+
+def test_a_stalled_handshake_is_left_at_the_deadline(asker: Asker, authority: Authority) -> None:
+    with Hostile(tls=authority.server, stalls_handshake=True) as server:
+        client = asker.client(server)
+        with ending_in_time():
+            client.manifest(REPOSITORY, "v1", within(BUDGET))
+
+
+def test_a_stalled_token_realm_is_left_at_the_deadline(asker: Asker, either: Hostile) -> None:
+    either.on(TAGGED, challenge(f'Bearer realm="{either.url}/token"'))
+    either.on("/token", Raw(then="stall"))
+    client = asker.client(either)
+    with ending_in_time():
+        client.manifest(REPOSITORY, "v1", within(BUDGET))
+
+
+def test_a_host_that_takes_no_connections_is_left_at_the_deadline(asker: Asker) -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        host = f"127.0.0.1:{full.getsockname()[1]}"
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)  # noqa: FBT003 (the socket module's signature)
+            filler.connect_ex(full.getsockname())
+        client = asker.registries(RegistryEntry(host, plain_http=True)).client(host, named_by_operator=True)
+        started = time.monotonic()
+        with pytest.raises(UnavailableError) as caught:
+            client.manifest(REPOSITORY, "v1", within(BUDGET))
+        for filler in fillers:
+            filler.close()
+    assert caught.value.outage
+    assert time.monotonic() - started < BUDGET + 0.5
+
+
+def test_a_deadline_that_has_passed_asks_nobody(asker: Asker, registry: Hostile) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        asker.client(registry).manifest(REPOSITORY, "v1", Deadline(0.0, time.monotonic))
+    assert (caught.value.reason, registry.connections) == (Reason.DEADLINE, 0)
+
+
+def test_the_body_of_an_error_is_not_waited_for(asker: Asker, registry: Hostile) -> None:
+    registry.on(TAGGED, Raw(b"HTTP/1.1 404 No\r\nContent-Length: 10\r\n\r\n", drip=b""), Raw(then="stall"))
+    assert asker.client(registry).manifest(REPOSITORY, "v1", within()) is None
+
+
+def test_a_stalled_error_body_costs_half_a_second_at_most(asker: Asker, registry: Hostile) -> None:
+    registry.on(TAGGED, Raw(b"HTTP/1.1 404 No\r\nContent-Length: 10\r\n\r\n", then="stall"))
+    started = time.monotonic()
+    assert asker.client(registry).manifest(REPOSITORY, "v1", within()) is None
+    assert time.monotonic() - started < transport.ERROR_BODY_SECONDS + 0.3
+
+
+def test_more_questions_than_connections_wait_no_longer_than_their_deadline(asker: Asker, registry: Hostile) -> None:
+    registry.on(TAGGED, Raw(then="stall"))
+    client = asker.client(registry)
+    deadline = within(BUDGET)
+    outcomes: list[UnavailableError] = []
+    lock = threading.Lock()
+
+    def ask() -> None:
+        try:
+            client.manifest(REPOSITORY, "v1", deadline)
+        except UnavailableError as error:
+            with lock:
+                outcomes.append(error)
+
+    count = transport.POOL + 8
+    started = time.monotonic()
+    with ThreadPoolExecutor(count) as pool:
+        for _ in range(count):
+            pool.submit(ask)
+    assert time.monotonic() - started < BUDGET + 1
+    assert [(error.reason, error.outage) for error in outcomes] == [(Reason.DEADLINE, True)] * count
+    assert registry.connections <= transport.POOL
