@@ -52,10 +52,10 @@ class Gate:
         except UnavailableError as error:
             return Decision(Unavailable(error.reason, _cannot(reference, error), outage=error.outage))
         except MalformedError as error:
-            message = f"{Reason.MALFORMED}: {reference} is not an image: {error.message}"
+            message = f"{Reason.MALFORMED}: {reference.label} is not an image: {error.message}"
             return Decision(Denied(Reason.MALFORMED, message))
         if subject is None or subject.digest is None:
-            message = f"{Reason.NOT_FOUND}: the registry has no {reference}; push it, or correct the reference"
+            message = f"{Reason.NOT_FOUND}: the registry has no {reference.label}; push it, or correct the reference"
             return Decision(Denied(Reason.NOT_FOUND, message))
         rules = policy.matching(subject, context)
         if not any(isinstance(rule.requirement, Signatures) for rule in rules):
@@ -80,6 +80,5 @@ def _resolve(source: Source, reference: Reference, deadline: Deadline) -> Refere
 
 def _cannot(reference: Reference, error: UnavailableError) -> str:
     remedy = error.reason.remedy
-    return (
-        f"{error.reason}: {reference} could not be read: {error.message}; {remedy[:1].lower()}{remedy[1:].rstrip('.')}"
-    )
+    what_to_do = remedy[:1].lower() + remedy[1:].rstrip(".")
+    return f"{error.reason}: {reference.label} could not be read: {error.message}; {what_to_do}"

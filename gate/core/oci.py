@@ -10,7 +10,7 @@ from typing import Self
 
 from gate.core import limits, strictjson
 from gate.core.errors import MalformedError, UnavailableError
-from gate.core.quote import quote
+from gate.core.quote import QUOTED_LIMIT, quote
 from gate.core.reasons import Reason
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -106,6 +106,13 @@ class Reference:
     def at(self, digest: Digest) -> Self:
         """Return this repository at ``digest``, without a tag."""
         return replace(self, tag=None, digest=digest)
+
+    @property
+    def label(self) -> str:
+        """The reference for messages: at most 200 characters of its name and tag, and the whole digest."""
+        name = self.name + (f":{self.tag}" if self.tag else "")
+        shown = name if len(name) <= QUOTED_LIMIT else name[:QUOTED_LIMIT] + "…"
+        return shown + (f"@{self.digest}" if self.digest else "")
 
     def __str__(self) -> str:
         """Return the canonical form."""

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -51,7 +52,7 @@ def _judge(subject: Reference, digest: Digest, evidence: Evidence, rule: Rule, n
     match rule.requirement:
         case Pass():
             verdict: Verdict = Exempt(
-                Reason.STATIC_PASS, f"static-pass: rule {quote(rule.name)} admits {subject.at(digest)}"
+                Reason.STATIC_PASS, f"static-pass: rule {quote(rule.name)} admits {subject.at(digest).label}"
             )
             return RuleResult(rule.name, rule.mode.value, verdict)
         case Fail():
@@ -134,16 +135,20 @@ def _conclude(
 ) -> Verdict:
     if len(signers) >= wanted.count > 0:
         names = ", ".join(quote(signer.authority) for signer in signers)
-        return Verified(f"verified: {subject} is signed for rule {quote(rule.name)} by {names}", signers)
+        return Verified(f"verified: {subject.label} is signed for rule {quote(rule.name)} by {names}", signers)
     if evidence.unreadable:
         # What an outage does not explain is said first, and keeps a rule from failing open.
-        worst = min(evidence.unreadable, key=lambda problem: problem.outage)
-        message = f"{worst.reason}: {subject} could not be verified: {worst.message}; {_lower(worst.reason.remedy)}"
+        worst = min(evidence.unreadable, key=lambda problem: (problem.outage, str(problem.reason), problem.message))
+        message = (
+            f"{worst.reason}: {subject.label} could not be verified: {worst.message}; {_lower(worst.reason.remedy)}"
+        )
         return Unavailable(worst.reason, message, outage=all(problem.outage for problem in evidence.unreadable))
     if all(result.reason is Reason.ATTESTATION for result in results):
         return Denied(Reason.NO_SIGNATURE, no_signature_message(subject, rule.name, len(results)))
     if signers:
-        found = f"rule {quote(rule.name)} wants {wanted.count} distinct signers of {subject} and found {len(signers)}"
+        found = (
+            f"rule {quote(rule.name)} wants {wanted.count} distinct signers of {subject.label} and found {len(signers)}"
+        )
         return Denied(
             Reason.NOT_ENOUGH_SIGNERS,
             f"{Reason.NOT_ENOUGH_SIGNERS}: {found}; add the missing signatures to this digest",
@@ -155,28 +160,32 @@ def no_signature_message(subject: Reference, rule: str, attestations: int = 0) -
     """Return the sentence for a digest without any signature; it begins with "no signatures found"."""
     only = " (only attestations, which are not signatures)" if attestations else ""
     return (
-        f"no signatures found for {subject}{only}: rule {quote(rule)} requires one; sign this digest, not a tag"
+        f"no signatures found for {subject.label}{only}: rule {quote(rule)} requires one; sign this digest, not a tag"
         " (of a multi-platform image Config Sync syncs the linux/amd64 manifest, so sign that one as well)"
     )
 
 
 def _untrusted_message(subject: Reference, rule: Rule, results: Sequence[CandidateResult]) -> str:
-    counts: dict[str, int] = {}
-    for result in results:
-        counts[str(result.reason)] = counts.get(str(result.reason), 0) + 1
+    # Attestations are left out: whoever may push one must not choose what is told about the signatures.
+    refused = [result for result in results if result.reason is not Reason.ATTESTATION]
+    counts = Counter(str(result.reason) for result in refused)
     summary = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
-    telling = min(results, key=lambda result: (result.reason in _TELLING_LAST, result.location))
+    telling = min(refused, key=_telling_first)
     return (
-        f"{Reason.UNTRUSTED}: none of the {len(results)} signatures found for {subject}"
-        f" satisfies rule {quote(rule.name)}"
-        f" ({summary}: {telling.message}); {_lower(telling.reason.remedy)}"
+        f"{Reason.UNTRUSTED}: none of the {len(refused)} signatures found for {subject.label}"
+        f" satisfies rule {quote(rule.name)} ({summary}: {telling.message}); {_lower(telling.reason.remedy)}"
     )
+
+
+def _telling_first(result: CandidateResult) -> tuple[bool, str, str, str]:
+    return result.reason in _TELLING_LAST, result.location, str(result.reason), result.message
 
 
 def _static_failure(subject: Reference, rule: Rule) -> Denied:
     why = f": {quote(rule.message)}" if rule.message else ""
     return Denied(
-        Reason.STATIC_FAIL, f"{Reason.STATIC_FAIL}: rule {quote(rule.name)} refuses {subject}{why}; sync another digest"
+        Reason.STATIC_FAIL,
+        f"{Reason.STATIC_FAIL}: rule {quote(rule.name)} refuses {subject.label}{why}; sync another digest",
     )
 
 
@@ -229,12 +238,16 @@ def _unmatched(subject: Reference, no_match: NoMatch) -> Verdict:
         case NoMatch.DENY:
             return Denied(Reason.NO_RULE, no_rule_message(subject))
         case NoMatch.WARN:
-            message = f"{Reason.NO_RULE_ALLOWED}: no rule of the policy matches {subject}; noMatch: warn admits it"
+            message = (
+                f"{Reason.NO_RULE_ALLOWED}: no rule of the policy matches {subject.label}; noMatch: warn admits it"
+            )
             return Exempt(Reason.NO_RULE_ALLOWED, message, (message,))
         case NoMatch.ALLOW:
-            return Exempt(Reason.NO_RULE_ALLOWED, f"{Reason.NO_RULE_ALLOWED}: no rule of the policy matches {subject}")
+            return Exempt(
+                Reason.NO_RULE_ALLOWED, f"{Reason.NO_RULE_ALLOWED}: no rule of the policy matches {subject.label}"
+            )
 
 
 def no_rule_message(subject: Reference) -> str:
     """Return the sentence for an image that no rule matches."""
-    return f"{Reason.NO_RULE}: no rule of the policy matches {subject}; add a rule for it or sync another image"
+    return f"{Reason.NO_RULE}: no rule of the policy matches {subject.label}; add a rule for it or sync another image"

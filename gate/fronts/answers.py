@@ -89,13 +89,13 @@ def _tenant_message(subject: Reference, verdict: Verdict) -> str:
     reason = verdict.reason
     if reason in _LOOKS_UNSIGNED:
         return (
-            f"no signatures found for {subject}: the policy requires one; push the image, sign this digest, not a tag"
-            " (of a multi-platform image Config Sync syncs the linux/amd64 manifest, so sign that one as well),"
+            f"no signatures found for {subject.label}: the policy requires one; push the image, sign this digest, not a"
+            " tag (of a multi-platform image Config Sync syncs the linux/amd64 manifest, so sign that one as well),"
             " and make sure that gate may read the repository"
         )
     if reason in _TOLD_AS_IT_IS:
         return verdict.message
-    told = f"{reason}: {subject}: {clause(reason.cause)}"
+    told = f"{reason}: {subject.label}: {clause(reason.cause)}"
     return told if isinstance(verdict, ADMITTING) else f"{told}; {clause(reason.remedy)}"
 
 

@@ -1,0 +1,38 @@
+"""Which format a manifest is of: by its own layers, never by what an index says of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from gate.core import formats
+from gate.core.formats.bundle import BUNDLE_TYPE
+from gate.core.formats.simplesigning import LAYER_TYPE
+from gate.core.oci import Descriptor, Digest, Manifest
+
+DIGEST = Digest.of(b"x")
+
+
+def manifest(layer_type: str, config_type: str = "application/x", artifact_type: str | None = None) -> Manifest:
+    layer = Descriptor(layer_type, DIGEST, 1)
+    return Manifest(DIGEST, "application/x", artifact_type, Descriptor(config_type, DIGEST, 1), (layer,), None)
+
+
+@pytest.mark.parametrize(
+    "config_type", ["application/vnd.oci.image.config.v1+json", "application/vnd.dev.cosign.artifact.sig.v1+json"]
+)
+@pytest.mark.parametrize("artifact_type", [None, "application/vnd.oci.empty.v1+json"])
+@pytest.mark.parametrize(("layer_type", "name"), [(LAYER_TYPE, "simplesigning"), (BUNDLE_TYPE, "bundle")])
+def test_the_layers_decide_whatever_config_and_artifact_type_say(
+    layer_type: str, name: str, config_type: str, artifact_type: str | None
+) -> None:
+    form = formats.recognise(manifest(layer_type, config_type, artifact_type))
+    assert form is not None
+    assert form.name == name
+
+
+def test_an_artifact_type_alone_makes_no_signature() -> None:
+    assert formats.recognise(manifest("application/octet-stream", BUNDLE_TYPE, BUNDLE_TYPE)) is None
+
+
+def test_an_attestation_layer_of_the_old_kind_is_no_candidate() -> None:
+    assert formats.recognise(manifest("application/vnd.dsse.envelope.v1+json")) is None
