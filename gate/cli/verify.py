@@ -9,6 +9,7 @@ from collections.abc import Callable
 from gate.cli import options
 from gate.core.errors import ConfigError, MalformedError
 from gate.core.oci import Reference
+from gate.core.quote import quote
 from gate.core.report import describe, verdict_name
 from gate.core.verdict import CandidateResult, Decision, Denied, Exempt, Unavailable, Verified
 
@@ -46,6 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _parse(image: str) -> Reference:
+    if image.startswith("oci:"):
+        # Without this, oci:bundle would be the image "oci" of Docker Hub.
+        raise ConfigError(f"{quote(image)}: OCI layouts on disk are not built yet; name an image in a registry")
     try:
         return Reference.parse(image)
     except MalformedError as error:
