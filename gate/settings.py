@@ -12,8 +12,8 @@ from gate.core.errors import ConfigError
 from gate.core.quote import quote
 
 PREFIX = "GATE_"
+GOOGLE_CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"  # where Google's own tools and GitHub Actions name that file
 DEFAULT_AUTH = ("dockerconfig", "token", "google", "anonymous")
-_BUILT_AUTH = frozenset({"token", "anonymous"})
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _PORT_MAX = 65535
 
@@ -23,9 +23,12 @@ DEFAULTS: dict[str, str | None] = {
     "GATE_KEY": "/cosign-key/cosign.pub",
     "GATE_REGISTRIES": None,
     "GATE_AUTH": ",".join(DEFAULT_AUTH),
+    "GATE_DOCKERCONFIG_FILE": "/var/run/secrets/dockerconfig/.dockerconfigjson",
+    "GATE_DOCKERCONFIG_SECRET": "registry-dockerconfig",
     "GATE_TOKEN_FILE": "/var/run/secrets/token",
     "GATE_TOKEN_SECRET": "registry-token",
     "GATE_TOKEN_HOSTS": "*.pkg.dev,gcr.io,*.gcr.io",
+    "GATE_GOOGLE_CREDENTIALS_FILE": None,
     "GATE_PORT": "10250",
     "GATE_TLS": "files",
     "GATE_TLS_CERT": "/tls/tls.crt",
@@ -45,10 +48,14 @@ class Settings:
     registries: Path | None
     auth: tuple[str, ...]
     auth_is_explicit: bool
+    dockerconfig_file: Path
+    dockerconfig_file_is_explicit: bool
+    dockerconfig_secret: str
     token_file: Path
     token_file_is_explicit: bool
     token_secret: str
     token_hosts: tuple[str, ...]
+    google_credentials_file: Path | None
     port: int
     tls_cert: Path
     tls_key: Path
@@ -73,12 +80,18 @@ class Settings:
             policy=_optional_path(values["GATE_POLICY"]),
             key=_path(values, "GATE_KEY"),
             registries=_optional_path(values["GATE_REGISTRIES"]),
-            auth=_auth(values, explicit="GATE_AUTH" in given),
+            auth=_auth(values),
             auth_is_explicit="GATE_AUTH" in given,
+            dockerconfig_file=_path(values, "GATE_DOCKERCONFIG_FILE"),
+            dockerconfig_file_is_explicit="GATE_DOCKERCONFIG_FILE" in given,
+            dockerconfig_secret=_text(values, "GATE_DOCKERCONFIG_SECRET"),
             token_file=_path(values, "GATE_TOKEN_FILE"),
             token_file_is_explicit="GATE_TOKEN_FILE" in given,
             token_secret=_text(values, "GATE_TOKEN_SECRET"),
             token_hosts=_list(values, "GATE_TOKEN_HOSTS"),
+            google_credentials_file=_optional_path(
+                values["GATE_GOOGLE_CREDENTIALS_FILE"] or environ.get(GOOGLE_CREDENTIALS, "").strip()
+            ),
             port=_port(values, "GATE_PORT"),
             tls_cert=_path(values, "GATE_TLS_CERT"),
             tls_key=_path(values, "GATE_TLS_KEY"),
@@ -96,6 +109,18 @@ def from_environment(overrides: Mapping[str, str] | None = None) -> Settings:
 def kubernetes_environment() -> dict[str, str]:
     """Return what Kubernetes puts into a pod's environment to name its API server."""
     names = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def google_environment() -> dict[str, str]:
+    """Return what the environment says of Google's metadata server, to google-auth and so to gate."""
+    names = ("GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP", "NO_GCE_CHECK")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def home_environment() -> dict[str, str]:
+    """Return what tells a command line where its user's programs are and keep credentials; a server never asks."""
+    names = ("HOME", "PATH", "DOCKER_CONFIG", "CLOUDSDK_CONFIG")
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
@@ -132,14 +157,12 @@ def _port(values: Mapping[str, str | None], name: str) -> int:
     return int(value)
 
 
-def _auth(values: Mapping[str, str | None], *, explicit: bool) -> tuple[str, ...]:
-    """Return the sources of credentials in order; of the default list, those that are built."""
+def _auth(values: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Return the sources of credentials in order."""
     sources = _list(values, "GATE_AUTH")
     for source in sources:
         if source not in DEFAULT_AUTH:
             raise ConfigError(f"GATE_AUTH names {quote(source)}; it takes {', '.join(DEFAULT_AUTH)}")
-        if explicit and source not in _BUILT_AUTH:
-            raise ConfigError(f"GATE_AUTH names {source}, which is not built yet; it takes token and anonymous")
     if len(set(sources)) != len(sources):
         raise ConfigError("GATE_AUTH names a source twice")
-    return tuple(source for source in sources if source in _BUILT_AUTH)
+    return sources

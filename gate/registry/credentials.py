@@ -1,50 +1,93 @@
-"""Credentials, looked up by the host that will receive them: anonymous, and one access token."""
+"""Credentials, looked up by the host that will receive them: what they are, and the bare access token."""
 
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Protocol, Self
 
+from gate.core.deadline import Deadline
 from gate.core.errors import ConfigError, UnavailableError
 from gate.core.quote import quote
 from gate.core.reasons import Reason
+from gate.registry.reread import Reread, file_reader
 
 TOKEN_BYTES = 16 * 1024  # an access token; Google documents at most 2048 bytes, and header lines end at 64 KiB
-REREAD_SECONDS = 60.0  # a token in use is read again after this long: a renewed one works without a restart
-FRESH_SECONDS = 1.0  # how often refusals of a registry may cause a read: a tenant can name images that are refused
 _TOKEN = re.compile(rb"[\x21-\x7e]+")  # visible ASCII: nothing that could end a header line
 _PATTERN = re.compile(r"[a-z0-9*](?:[a-z0-9*.-]*[a-z0-9*])?(?::[0-9]{1,5})?", re.ASCII)
 
 
+class Kind(Enum):
+    """What a credential is, which decides how it is shown."""
+
+    BEARER = "access token"  # to the registry itself, as it is (RFC 6750)
+    PASSWORD = "user name and password"  # noqa: S105 (to the token realm, or to the registry if it asks; RFC 7617)
+    IDENTITY = "identity token"  # to the token realm alone, as an OAuth 2.0 refresh token (distribution-spec, oauth)
+
+
+_REMEDIES = {
+    Kind.BEARER: "renew it (Google access tokens live an hour), and check that its owner may read the repository",
+    Kind.PASSWORD: "check that they are right and that the user may read the repository",
+    Kind.IDENTITY: "log in again, and check that its owner may read the repository",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A bearer token for one host, and the file or Secret it was read from, for messages. Never printed."""
+    """A secret for one host, and where it comes from, for messages. Nothing of the secret is ever printed."""
 
-    token: str = field(repr=False)
+    token: str = field(repr=False)  # the password, for a PASSWORD
     source: str
+    kind: Kind = field(default=Kind.BEARER, repr=False)
+    username: str = field(default="", repr=False)  # of a PASSWORD
+    remedy: str = field(default="", repr=False)  # what to do when it is refused, where the kind does not say it
+
+    @property
+    def refused(self) -> str:
+        """What was refused, and what to do about it: the end of a sentence that begins with who refused it."""
+        return f"refused the {self.kind.value} from {self.source}: {self.remedy or _REMEDIES[self.kind]}"
 
 
 class CredentialSource(Protocol):
     """Where credentials come from. Implementations are thread safe."""
 
-    def credential(self, host: str, *, fresh: bool) -> Credential | None:
-        """Return what to show to ``host`` (with its port, if any), or None to ask it anonymously.
+    def credential(self, host: str, repository: str, deadline: Deadline, *, fresh: bool) -> Credential | None:
+        """Return what to show to ``host`` (with its port, if any) for ``repository``, or None when there is nothing.
 
         ``fresh`` says that the host refused the last one. Raises UnavailableError (registry-unauthorized) when there
-        is a credential for the host and it cannot be read.
+        should be a credential for the host and it cannot be had before ``deadline``.
         """
+
+
+class Chain:
+    """Several sources, of which the first that has something for a host is believed."""
+
+    def __init__(self, sources: Sequence[CredentialSource], *, anonymous: bool) -> None:
+        """Ask ``sources`` in order; without ``anonymous``, a host for which none has anything is not asked at all."""
+        self._sources = tuple(sources)
+        self._anonymous = anonymous
+
+    def credential(self, host: str, repository: str, deadline: Deadline, *, fresh: bool) -> Credential | None:
+        """Return the first credential that a source has; see CredentialSource. What a source cannot read ends it."""
+        for source in self._sources:
+            found = source.credential(host, repository, deadline, fresh=fresh)
+            if found is not None:
+                return found
+        if self._anonymous:
+            return None
+        message = f"gate has no credentials for {quote(host)}, and GATE_AUTH does not list anonymous"
+        raise UnavailableError(Reason.REGISTRY_UNAUTHORIZED, message)
 
 
 class Anonymous:
     """No credentials for anybody."""
 
-    def credential(self, host: str, *, fresh: bool) -> Credential | None:
+    def credential(self, host: str, repository: str, deadline: Deadline, *, fresh: bool) -> Credential | None:
         """Return None."""
-        del host, fresh
+        del host, repository, deadline, fresh
         return None
 
 
@@ -84,82 +127,32 @@ class AccessToken:
         self,
         read: Callable[[], bytes],
         source: str,
-        hosts: HostGlobs,
+        hosts: HostGlobs | None,
         clock: Callable[[], float],
         *,
         optional: bool,
     ) -> None:
         """Read the token with ``read``, which raises ConfigError when there is none and has a timeout of its own.
 
-        ``source`` names the file or Secret in messages; ``clock`` is monotonic, in seconds. An ``optional`` token that
-        has never been there is no error: its hosts are asked anonymously until it appears.
+        ``source`` names the file or Secret in messages; ``clock`` is monotonic, in seconds. ``hosts`` None stands for
+        every host that asks: a token that the operator gave to one registry. An ``optional`` token that has never been
+        there is no error: its hosts are asked anonymously until it appears.
         """
-        self._read = read
-        self._source = source
         self._hosts = hosts
-        self._clock = clock
-        self._optional = optional
-        self._reading = threading.Lock()  # held while reading; guards what follows
-        self._token: Credential | None = None
-        self._seen = False
-        self._failure: str | None = None  # why there is no token although there should be one
-        self._read_at: float | None = None
-        self._refused_at: float | None = None  # when a refusal last caused a read
+        self._token = Reread(
+            lambda: Credential(_token(read(), source), source), "gate's access token", clock, optional=optional
+        )
 
     def check(self) -> None:
-        """Read the token now; raise ConfigError when it is required and not there or not a token.
+        """Read the token now; raise ConfigError when it is required and not there or not a token."""
+        self._token.check()
 
-        A Secret that cannot be read at this moment (the API server does not answer) is read again when it is needed.
-        """
-        with self._reading:
-            failure = self._reread()
-        if isinstance(failure, ConfigError) and not self._optional:
-            raise failure
-
-    def credential(self, host: str, *, fresh: bool) -> Credential | None:
-        """Return the token for a host of GATE_TOKEN_HOSTS; see CredentialSource."""
-        if not self._hosts.match(host):
+    def credential(self, host: str, repository: str, deadline: Deadline, *, fresh: bool) -> Credential | None:
+        """Return the token for a host that it is meant for; see CredentialSource."""
+        del repository, deadline
+        if self._hosts is not None and not self._hosts.match(host):
             return None
-        known = self._token
-        # While somebody else reads, the token that is known is good enough, unless it was refused.
-        if self._reading.acquire(blocking=fresh or known is None):
-            try:
-                self._refresh(known, fresh=fresh)
-            finally:
-                self._reading.release()
-        if self._failure is not None:
-            raise UnavailableError(Reason.REGISTRY_UNAUTHORIZED, f"gate's access token cannot be read: {self._failure}")
-        return self._token
-
-    def _refresh(self, known: Credential | None, *, fresh: bool) -> None:
-        """Read the token if it is due; the caller holds the lock."""
-        refused = fresh and known is self._token  # else somebody has read it since
-        at = self._refused_at if refused else self._read_at
-        interval = FRESH_SECONDS if refused or self._failure is not None else REREAD_SECONDS
-        if at is not None and self._clock() - at < interval:
-            return
-        self._reread()
-        if refused:
-            self._refused_at = self._read_at
-
-    def _reread(self) -> ConfigError | UnavailableError | None:
-        """Read the token, and return what went wrong; the caller holds the lock."""
-        try:
-            self._token = Credential(_token(self._read(), self._source), self._source)
-        except ConfigError as error:  # not there, or not a token
-            self._token, self._failure = None, None if self._optional and not self._seen else error.message
-            return error
-        except UnavailableError as error:
-            # The API server does not answer. A token that is known may still be good: the registry decides that. One
-            # that was not there at the last look is taken not to be there.
-            if self._token is None and self._read_at is None:
-                self._failure = error.message
-            return error
-        else:
-            self._seen, self._failure = True, None
-            return None
-        finally:
-            self._read_at = self._clock()
+        return self._token.get(fresh=fresh)
 
 
 def _token(raw: bytes, source: str) -> str:
@@ -173,13 +166,4 @@ def _token(raw: bytes, source: str) -> str:
 
 def token_in_file(path: Path) -> Callable[[], bytes]:
     """Return a reader of the token file at ``path``, which raises ConfigError when it cannot be read."""
-
-    def read() -> bytes:
-        try:
-            with path.open("rb") as file:
-                return file.read(TOKEN_BYTES + 1)
-        except OSError as error:
-            why = error.strerror or "it cannot be opened"
-            raise ConfigError(f"the token file {quote(str(path))} cannot be read: {why}") from error
-
-    return read
+    return file_reader(path, "the token file", TOKEN_BYTES)

@@ -174,11 +174,12 @@ def test_the_only_directory_that_gate_writes_is_a_bounded_empty_one(pod: Manifes
     assert volume_at(pod, settings.state_dir)["emptyDir"]["sizeLimit"]
 
 
-def test_the_service_account_reads_the_registry_token_and_nothing_else(
+def test_the_service_account_reads_registry_credentials_and_nothing_else(
     objects: tuple[Manifest, ...], pod: Manifest, settings: Settings
 ) -> None:
     role, binding = one(objects, "Role"), one(objects, "RoleBinding")
-    rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [settings.token_secret], "verbs": ["get"]}
+    names = [settings.token_secret, settings.dockerconfig_secret]
+    rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": names, "verbs": ["get"]}
     assert role["rules"] == [rule]
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["roleRef"]["kind"] == "Role"

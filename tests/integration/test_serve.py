@@ -177,7 +177,16 @@ def run(environment: Mapping[str, str], directory: Path) -> tuple[int, str]:
         ({"GATE_POLICY": "gone.yaml"}, 'the policy "gone.yaml" cannot be read: No such file or directory'),
         ({"GATE_REGISTRIES": "gone.yaml"}, 'the registries file "gone.yaml" cannot be read'),
         ({"GATE_AUTH": "token", "GATE_TOKEN_FILE": "gone"}, 'the token file "gone" cannot be read: No such file'),
-        ({"GATE_AUTH": "google"}, "GATE_AUTH names google, which is not built yet"),
+        (
+            {"GATE_AUTH": "google", "GCE_METADATA_IP": "127.0.0.1:1"},
+            "there is no metadata server at http://127.0.0.1:1",
+        ),
+        ({"GATE_AUTH": "google", "GATE_GOOGLE_CREDENTIALS_FILE": "gone"}, 'the credentials file "gone" cannot be read'),
+        ({"GATE_AUTH": "dockerconfig"}, 'the docker configuration "/var/run/secrets/dockerconfig/.dockerconfigjson"'),
+        (
+            {"GATE_AUTH": "dockerconfig,anonymous", "GATE_DOCKERCONFIG_FILE": "tls.key"},
+            'the file "tls.key" is not a docker configuration',
+        ),
         ({"GATE_PORT": "80x"}, 'GATE_PORT is "80x"; it takes a port from 1 to 65535'),
         ({"GATE_COLOUR": "red"}, "GATE_COLOUR is not a setting of gate"),
     ],

@@ -20,8 +20,18 @@ def test_nothing_set_gives_the_names_of_the_published_sample() -> None:
     assert settings.token_hosts == ("*.pkg.dev", "gcr.io", "*.gcr.io")
 
 
-def test_the_default_sources_of_credentials_that_are_not_built_are_left_out() -> None:
-    assert Settings.parse({}).auth == ("token", "anonymous")
+def test_credentials_are_looked_for_in_secrets_before_the_identity_of_the_place() -> None:
+    settings = Settings.parse({})
+    assert settings.auth == ("dockerconfig", "token", "google", "anonymous")
+    assert not settings.auth_is_explicit
+
+
+def test_googles_own_variable_names_the_credentials_file_unless_gates_does() -> None:
+    google = {"GOOGLE_APPLICATION_CREDENTIALS": "/theirs.json"}
+    assert Settings.parse({}).google_credentials_file is None
+    assert Settings.parse(google).google_credentials_file == Path("/theirs.json")
+    ours = {**google, "GATE_GOOGLE_CREDENTIALS_FILE": "/ours.json"}
+    assert Settings.parse(ours).google_credentials_file == Path("/ours.json")
 
 
 def test_an_empty_value_counts_as_unset() -> None:
@@ -44,12 +54,6 @@ def test_variables_of_other_programs_are_not_looked_at() -> None:
         ("GATE_LOG_LEVEL", "loud", 'GATE_LOG_LEVEL is "loud"; it takes debug or info or warning or error'),
         ("GATE_TLS", "off", 'GATE_TLS is "off"; it takes files'),
         ("GATE_AUTH", "magic", 'GATE_AUTH names "magic"; it takes dockerconfig, token, google, anonymous'),
-        ("GATE_AUTH", "google", "GATE_AUTH names google, which is not built yet; it takes token and anonymous"),
-        (
-            "GATE_AUTH",
-            "dockerconfig",
-            "GATE_AUTH names dockerconfig, which is not built yet; it takes token and anonymous",
-        ),
         ("GATE_AUTH", "token,token", "GATE_AUTH names a source twice"),
         ("GATE_TOKEN_HOSTS", "a,,b", 'GATE_TOKEN_HOSTS is "a,,b"; write names separated by single commas'),
     ],

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
+from gate.core.deadline import Deadline
 from gate.registry.credentials import Credential
 from tests.fakes.hostile import Answer, Hostile, Reply, Seen, as_json, challenge
 
@@ -19,7 +20,7 @@ class FixedToken:
     token: str
     asked: list[tuple[str, bool]] = field(default_factory=list)
 
-    def credential(self, host: str, *, fresh: bool) -> Credential | None:
+    def credential(self, host: str, repository: str, deadline: Deadline, *, fresh: bool) -> Credential | None:
         self.asked.append((host, fresh))
         return Credential(self.token, 'the file "/token"')
 

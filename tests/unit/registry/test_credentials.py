@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gate.core.deadline import Deadline
 from gate.core.errors import ConfigError, UnavailableError
 from gate.core.reasons import Reason
 from gate.registry.credentials import (
-    FRESH_SECONDS,
-    REREAD_SECONDS,
     TOKEN_BYTES,
     AccessToken,
     Anonymous,
@@ -21,9 +20,12 @@ from gate.registry.credentials import (
     HostGlobs,
     token_in_file,
 )
+from gate.registry.reread import FRESH_SECONDS, REREAD_SECONDS
 
 DEFAULT = HostGlobs.parse(("*.pkg.dev", "gcr.io", "*.gcr.io"))
 HOST = "us-docker.pkg.dev"
+REPOSITORY = "acme/config"
+SOON = Deadline(1.0, lambda: 0.0)
 ABSENT = ConfigError("there is no Secret")
 API_DOWN = UnavailableError(Reason.REGISTRY_UNAUTHORIZED, "the API server does not answer")
 
@@ -49,7 +51,7 @@ class Stored:
 
 
 def shown(token: AccessToken, *, fresh: bool = False) -> str | None:
-    credential = token.credential(HOST, fresh=fresh)
+    credential = token.credential(HOST, REPOSITORY, SOON, fresh=fresh)
     return None if credential is None else credential.token
 
 
@@ -75,7 +77,7 @@ def shown(token: AccessToken, *, fresh: bool = False) -> str | None:
 )
 def test_the_token_goes_to_the_default_hosts_alone(host: str, expected: bool) -> None:
     assert DEFAULT.match(host) is expected
-    assert (Stored().token().credential(host, fresh=False) is not None) is expected
+    assert (Stored().token().credential(host, REPOSITORY, SOON, fresh=False) is not None) is expected
 
 
 def test_a_star_stands_for_part_of_one_label() -> None:
@@ -106,7 +108,7 @@ def test_any_pattern_is_read_or_a_config_error(glob: str) -> None:
 def test_the_token_is_never_printed() -> None:
     stored = Stored(b"sesame")
     token = stored.token()
-    assert "sesame" not in repr(token.credential(HOST, fresh=False))
+    assert "sesame" not in repr(token.credential(HOST, REPOSITORY, SOON, fresh=False))
     assert "sesame" not in repr(token)
     assert repr(Credential("sesame", "x")) == "Credential(source='x')"
 
@@ -181,7 +183,7 @@ def test_a_token_that_was_there_and_is_gone_is_not_silently_anonymous(optional: 
     stored.now += REREAD_SECONDS
     for _ in range(2):
         with pytest.raises(UnavailableError, match="no Secret") as caught:
-            token.credential(HOST, fresh=False)
+            token.credential(HOST, REPOSITORY, SOON, fresh=False)
         assert (caught.value.reason, caught.value.outage) == (Reason.REGISTRY_UNAUTHORIZED, False)
     stored.content = b"back"
     stored.now += FRESH_SECONDS
@@ -203,7 +205,7 @@ def test_a_token_that_could_never_be_read_is_not_silently_anonymous(optional: bo
     token = stored.token(optional=optional)
     token.check()
     with pytest.raises(UnavailableError):
-        token.credential(HOST, fresh=False)
+        token.credential(HOST, REPOSITORY, SOON, fresh=False)
     assert stored.reads == 1  # not at every request while it fails
     stored.content = b"first"
     stored.now += FRESH_SECONDS
@@ -212,7 +214,7 @@ def test_a_token_that_could_never_be_read_is_not_silently_anonymous(optional: bo
 
 def test_other_hosts_do_not_cause_a_read() -> None:
     stored = Stored()
-    assert stored.token().credential("evil.example", fresh=True) is None
+    assert stored.token().credential("evil.example", REPOSITORY, SOON, fresh=True) is None
     assert stored.reads == 0
 
 
@@ -227,7 +229,7 @@ def test_many_refusals_at_once_cause_one_read() -> None:
 
 
 def test_nobody_has_credentials_of_anonymous() -> None:
-    assert Anonymous().credential(HOST, fresh=True) is None
+    assert Anonymous().credential(HOST, REPOSITORY, SOON, fresh=True) is None
 
 
 def test_a_token_file_is_read(tmp_path: Path) -> None:
