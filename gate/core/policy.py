@@ -73,12 +73,15 @@ class Match:
 
     def matches(self, reference: Reference, context: Context) -> bool:
         """Return whether the rule is about ``reference`` for ``context``; a digest that is not known matches none."""
+        return self.may_match(reference, context) and (not self.digests or reference.digest in self.digests)
+
+    def may_match(self, reference: Reference, context: Context) -> bool:
+        """Return whether the rule is about ``reference`` for ``context`` if it has the right digest."""
         return (
             any(glob.matches(reference) for glob in self.images)
             and (not self.kinds or context.kind in self.kinds)
             and _matches_any(self.namespaces, context.namespace)
             and _matches_any(self.names, context.name)
-            and (not self.digests or reference.digest in self.digests)
         )
 
 
@@ -141,6 +144,10 @@ class Policy:
     def matching(self, reference: Reference, context: Context) -> tuple[Rule, ...]:
         """Return the rules about this question, in the order of the policy. No I/O."""
         return tuple(rule for rule in self.rules if rule.match.matches(reference, context))
+
+    def may_match(self, reference: Reference, context: Context) -> bool:
+        """Return whether any rule could be about this question, once the digest of ``reference`` is known. No I/O."""
+        return any(rule.match.may_match(reference, context) for rule in self.rules)
 
     def covers(self, reference: Reference, context: Context) -> bool:
         """Return whether an enforce or warn rule matches, or noMatch admits what none matches."""

@@ -6,7 +6,7 @@ import logging
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -96,10 +96,12 @@ def create_app(
     clock: Callable[[], float],
     ready: Callable[[], str | None],
     in_flight: InFlight | None = None,
+    problems: Sequence[Callable[[], str | None]] = (),
 ) -> Flask:
     """Return the WSGI application.
 
     ``clock`` is monotonic, in seconds. ``ready`` returns None, or one sentence that says why this server is not ready.
+    Each of ``problems`` returns None, or what an operator should look at while gate goes on with what it had.
     """
     app = Flask("gate", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.REVIEW_BYTES
@@ -126,8 +128,11 @@ def create_app(
 
     @app.get(READY_PATH)
     def readyz() -> Response:
-        problem = ready()
-        return _text(200, "ok") if problem is None else _text(503, problem)
+        reason = ready()
+        status, lines = (200, ["ok"]) if reason is None else (503, [reason])
+        if "verbose" in request.args:
+            lines += [problem for problem in (look() for look in problems) if problem is not None]
+        return _text(status, "\n".join(lines))
 
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(HTTPException, _http_error)

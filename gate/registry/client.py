@@ -18,6 +18,7 @@ from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.registry import referrers
 from gate.registry.auth import Authentication
+from gate.registry.breaker import Breaker
 from gate.registry.exchange import (
     FORBIDDEN,
     NOT_FOUND,
@@ -29,6 +30,7 @@ from gate.registry.exchange import (
     check_status,
     follow,
     persist,
+    status_error,
 )
 from gate.registry.transport import Answer, ReadOnlySession
 
@@ -54,13 +56,14 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras carr
     for, and MalformedError for a repository or tag that the grammar of references does not have (O16).
     """
 
-    def __init__(self, host: str, routes: Routes, auth: Authentication, patience: Patience) -> None:
+    def __init__(self, host: str, routes: Routes, auth: Authentication, patience: Patience, breaker: Breaker) -> None:
         """Ask the registry that references call ``host``, by ``routes``, with the credentials of ``auth``."""
         super().__init__(hostname=host, insecure=routes.origin.scheme == "http")
         self.session: ReadOnlySession = routes.own.session  # what oras makes has never connected
         self.auth = auth
         self._routes = routes
         self._patience = patience
+        self._breaker = breaker
 
     def manifest(self, repository: str, reference: str | Digest, deadline: Deadline) -> Document | None:
         """Return the manifest or index, or None when the registry says with a 404 of its own that there is none.
@@ -70,12 +73,13 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras carr
         A manifest asked for by digest has that digest; by tag, it has the one that the registry names, if it does.
         """
         name = self._name(repository, reference)
-        answer = self._ask(
-            f"/v2/{repository}/manifests/{reference}", ACCEPTED, limits.MANIFEST_BYTES, repository, deadline
-        )
+        pushed = isinstance(reference, Digest)
+        path = f"/v2/{repository}/manifests/{reference}"
+        question = Question(path, ACCEPTED, limits.MANIFEST_BYTES, repository, name, pushed)
+        answer = self._ask(question, deadline)
         if answer.status == NOT_FOUND and not answer.elsewhere:
             return None
-        self._check(answer, name)
+        self._check(answer, question, deadline)
         digest = Digest.of(answer.body)
         expected = str(reference) if isinstance(reference, Digest) else answer.headers.get("Docker-Content-Digest", "")
         if expected.startswith("sha256:") and expected != str(digest):
@@ -90,10 +94,10 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras carr
                 Reason.LIMIT, f"the blob {name} has {descriptor.size} bytes, more than the {limit} that gate reads"
             )
         # One byte more than announced, to tell a body of the wrong size from one that never ends.
-        answer = self._ask(
-            f"/v2/{repository}/blobs/{descriptor.digest}", "*/*", descriptor.size + 1, repository, deadline
-        )
-        self._check(answer, name)
+        path = f"/v2/{repository}/blobs/{descriptor.digest}"
+        question = Question(path, "*/*", descriptor.size + 1, repository, name, pushed=True)
+        answer = self._ask(question, deadline)
+        self._check(answer, question, deadline)
         if len(answer.body) != descriptor.size:
             raise self._wrong(name, "another number of bytes than its descriptor says")
         if Digest.of(answer.body) != descriptor.digest:
@@ -114,10 +118,11 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras carr
         start = path = f"/v2/{repository}/referrers/{digest}"
         entries = referrers.Entries(name)
         for _ in range(referrers.PAGES):
-            answer = self._ask(path, OCI_INDEX, limits.MANIFEST_BYTES, repository, deadline)
+            question = Question(path, OCI_INDEX, limits.MANIFEST_BYTES, repository, f"referrers of {name}")
+            answer = self._ask(question, deadline)
             if path == start and not answer.elsewhere and _has_no_api(answer):
                 return None
-            self._check(answer, f"referrers of {name}")
+            self._check(answer, question, deadline)
             try:
                 entries.add(answer.body)
                 query = referrers.next_query(answer.headers.get("Link", ""), self._routes.origin, path)
@@ -143,20 +148,30 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras carr
 
     def close(self) -> None:
         """Close idle connections now, and those in use when they are done."""
-        self._routes.own.close()
-        self._routes.foreign.close()
+        self._routes.close()
 
-    def _ask(self, path: str, accept: str, limit: int, repository: str, deadline: Deadline) -> Answer:
-        question = Question(f"{self._routes.origin}{path}", (("Accept", accept),), limit)
-        return persist(lambda: self._attempt(question, repository, deadline), self._patience, deadline)
+    def _ask(self, question: Question, deadline: Deadline) -> Answer:
+        with self._breaker.question(question.repository):
+            return persist(lambda: self._watched(question, deadline), self._patience, deadline)
 
-    def _attempt(self, question: Question, repository: str, deadline: Deadline) -> Answer:
+    def _watched(self, question: Question, deadline: Deadline) -> Answer:
+        """Return the answer, and let the breaker know of it or of its absence."""
+        try:
+            answer = self._attempt(question, deadline)
+        except UnavailableError as error:
+            self._breaker.record(question.repository, error, pushed=question.pushed)
+            raise
+        meant = status_error(answer, self._who(answer), f"asked for {question.name}")
+        self._breaker.record(question.repository, meant, pushed=question.pushed)
+        return answer
+
+    def _attempt(self, question: Question, deadline: Deadline) -> Answer:
         """Return the answer; a 401 of the registry is met with one other Authorization (O4)."""
-        authorization = self.auth.authorization(repository, deadline)
+        authorization = self.auth.authorization(question.repository, deadline)
         answer = follow(self._routes, question, authorization, deadline)
         if answer.status != UNAUTHORIZED or answer.elsewhere:
             return answer
-        authorization = self.auth.renewed(repository, answer.challenges, authorization, deadline)
+        authorization = self.auth.renewed(question.repository, answer.challenges, authorization, deadline)
         return follow(self._routes, question, authorization, deadline)
 
     def _name(self, repository: str, reference: str | Digest) -> str:
@@ -169,11 +184,14 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras carr
             raise MalformedError(f"{quote(text)} is not an image reference")
         return quote(text)
 
-    def _check(self, answer: Answer, name: str) -> None:
+    def _check(self, answer: Answer, question: Question, deadline: Deadline) -> None:
         if answer.status in (UNAUTHORIZED, FORBIDDEN) and not answer.elsewhere:
-            raise self.auth.refusal()
-        who = quote(self._routes.origin.netloc)
-        check_status(answer, f"a host that {who} redirects to" if answer.elsewhere else who, f"asked for {name}")
+            raise self.auth.refusal(question.repository, deadline)
+        check_status(answer, self._who(answer), f"asked for {question.name}")
+
+    def _who(self, answer: Answer) -> str:
+        registry = quote(self._routes.origin.netloc)
+        return f"a host that {registry} redirects to" if answer.elsewhere else registry
 
     def _wrong(self, name: str, what: str) -> UnavailableError:
         return UnavailableError(

@@ -7,8 +7,8 @@ here counts as an outage: not 401, 403, 404, not a refused redirect, not wrong o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from gate.core.deadline import Deadline
 from gate.core.errors import MalformedError, UnavailableError
@@ -29,20 +29,43 @@ _SERVER_ERRORS = range(500, 600)
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """How one registry is reached: ``own`` for its origin, ``foreign`` (never with credentials) for whom it names."""
+    """How one registry is reached: ``own`` for its origin, ``foreign`` for whom it names.
+
+    Of those, its token realm alone may see its credentials, and only when realm.trusted() believes it.
+
+    ``realms`` are the token realms that the operator lists, by host and port: they may be private, as all that an
+    operator names.
+    """
 
     origin: Origin
     own: Transport
     foreign: Transport
+    realms: Mapping[str, Transport] = field(default_factory=dict)
+
+    def to_realm(self, realm: Origin) -> Transport:
+        """Return how a token realm that is believed is reached."""
+        return self.own if realm.host == self.origin.host else self.realms.get(realm.netloc, self.foreign)
+
+    def close(self) -> None:
+        """Close idle connections now, and those in use when they are done."""
+        for transport in (self.own, self.foreign, *self.realms.values()):
+            transport.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One GET: an absolute URL at the registry's own origin, its headers without Authorization, and a body limit."""
+    """One GET at the registry's own origin: a path with its query, the media types wanted, and a body limit (bytes).
 
-    url: str
-    headers: tuple[tuple[str, str], ...]
+    ``name`` (quoted) is what is asked for. What is ``pushed`` is asked for by its digest: how large and how slow it is
+    was decided by whoever pushed it.
+    """
+
+    path: str
+    accept: str
     limit: int
+    repository: str
+    name: str
+    pushed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +78,9 @@ class Patience:
 
 def follow(routes: Routes, question: Question, authorization: str | None, deadline: Deadline) -> Answer:
     """Return the answer to ``question``, redirects followed; raises UnavailableError when one is refused (O12)."""
-    url, elsewhere = question.url, False
+    url, elsewhere = f"{routes.origin}{question.path}", False
     for _ in range(REDIRECTS + 1):
-        headers = dict(question.headers)
+        headers = {"Accept": question.accept}
         if authorization is not None and not elsewhere:
             headers["Authorization"] = authorization
         transport = routes.foreign if elsewhere else routes.own
@@ -117,15 +140,22 @@ def _wait(retry_after: str | None, patience: Patience, deadline: Deadline) -> bo
 
 
 def check_status(answer: Answer, who: str, what: str) -> None:
-    """Raise the UnavailableError that a status other than 200 stands for, saying ``who`` answered, ``what`` it was."""
+    """Raise the error of status_error(), if there is one."""
+    error = status_error(answer, who, what)
+    if error is not None:
+        raise error
+
+
+def status_error(answer: Answer, who: str, what: str) -> UnavailableError | None:
+    """Return what a status other than 200 stands for, saying ``who`` answered, ``what`` it was."""
     status = answer.status
     if status == OK:
-        return
+        return None
     message = f"{who} answered {status} when {what}"
     if status == TOO_MANY:
-        raise UnavailableError(Reason.REGISTRY_LIMITED, message, outage=True)
+        return UnavailableError(Reason.REGISTRY_LIMITED, message, outage=True)
     if status in _SERVER_ERRORS:
-        raise UnavailableError(Reason.REGISTRY_ERROR, message, outage=True)
+        return UnavailableError(Reason.REGISTRY_ERROR, message, outage=True)
     if status in (UNAUTHORIZED, FORBIDDEN) and not answer.elsewhere:
-        raise UnavailableError(Reason.REGISTRY_UNAUTHORIZED, message)
-    raise UnavailableError(Reason.REGISTRY_ERROR, message)
+        return UnavailableError(Reason.REGISTRY_UNAUTHORIZED, message)
+    return UnavailableError(Reason.REGISTRY_ERROR, message)

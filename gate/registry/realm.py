@@ -1,14 +1,15 @@
 """Which token realms are believed: the rule of go-containerregistry.
 
 A registry says where tokens for it are made. It is believed when the realm is the registry's own host or shares its
-domain, over https. What this leaves open: two parties below one domain (``a.example.dev``, ``b.example.dev``) are taken
-for one. Nothing secret is at stake there yet: realms are asked anonymously, and only at addresses that the registry's
-``allowPrivate`` admits.
+domain, over https, or when the operator lists it for this registry. What this leaves open: two parties below one domain
+(``a.example.dev``, ``b.example.dev``) are taken for one, so a registry can have its user's password sent to the other.
+It could ask for that password itself.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Container
 from urllib.parse import parse_qsl, urlencode
 
 from gate.core.errors import MalformedError, UnavailableError
@@ -33,8 +34,13 @@ def token_url(realm: str, service: str | None, scope: str) -> str:
     return parts._replace(query=urlencode([*query, ("scope", scope)])).geturl()
 
 
-def trusted(realm: str, registry: Origin, *, allow_private: bool, classify: Classify) -> Origin:
-    """Return the origin of ``realm`` if tokens for ``registry`` may come from it, else raise UnavailableError."""
+def trusted(
+    realm: str, registry: Origin, *, allow_private: bool, classify: Classify, listed: Container[str] = ()
+) -> Origin:
+    """Return the origin of ``realm`` if tokens for ``registry`` may come from it, else raise UnavailableError.
+
+    ``listed`` holds the hosts (with a port other than 443) of realms that the operator lists.
+    """
     try:
         origin = Origin.of(realm)
         parts = urls.split(realm)
@@ -44,7 +50,8 @@ def trusted(realm: str, registry: Origin, *, allow_private: bool, classify: Clas
         raise _refused(registry, "it asks for more than a token for the repository")
     if origin.scheme != "https" and not (registry.scheme == "http" and origin.host == registry.host):
         raise _refused(registry, "it is not https")
-    if origin.host != registry.host and not _belongs(origin.host, registry.host, classify, allow_private=allow_private):
+    believed = origin.host == registry.host or origin.netloc in listed
+    if not believed and not _belongs(origin.host, registry.host, classify, allow_private=allow_private):
         raise _refused(registry, f"{quote(origin.host)} is another party than the registry")
     return origin
 

@@ -18,6 +18,7 @@ from gate.core.errors import UnavailableError
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.registry.addresses import Admits
+from gate.registry.urls import Origin
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer  # these names exist for type checkers only
@@ -34,6 +35,19 @@ _Resolved: TypeAlias = tuple[int, _SocketAddress]
 _DEADLINE: ContextVar[Deadline] = ContextVar("deadline of this question")
 # SO_ERROR of a name that does not exist, as opposed to a name server that does not answer.
 _NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+
+
+class ConnectError(UnavailableError):
+    """No connection to ``host`` at ``port`` came about, its TLS handshake included: registry-unreachable, an outage."""
+
+    def __init__(self, message: str, host: str, port: int) -> None:
+        """Keep who could not be reached."""
+        super().__init__(Reason.REGISTRY_UNREACHABLE, message, outage=True)
+        self._peer = host, port
+
+    def at(self, origin: Origin) -> bool:
+        """Return whether it was ``origin`` that could not be reached."""
+        return self._peer == (origin.host, origin.port)
 
 
 @contextlib.contextmanager
@@ -119,13 +133,15 @@ def connect(host: str, port: int, admits: Admits) -> DeadlineSocket:
         except OSError as error:
             failure = error
             continue
+        except UnavailableError:
+            if failure is None:
+                raise
+            break  # the deadline: what is wrong is that nobody has answered so far
         if not admits(connection.getpeername()[0]):  # before any byte is sent
             connection.close()
             raise _refused(host)
         return connection
-    raise UnavailableError(
-        Reason.REGISTRY_UNREACHABLE, f"{quote(host)} cannot be reached: {_why(failure)}", outage=True
-    ) from failure
+    raise ConnectError(f"{quote(host)} cannot be reached: {_why(failure)}", host, port) from failure
 
 
 def _connect_one(family: int, address: _SocketAddress) -> DeadlineSocket:
@@ -149,9 +165,10 @@ def _resolve(host: str, port: int) -> list[_Resolved]:
         # getaddrinfo has no timeout and cannot be interrupted: the pod's dnsConfig (timeout:1, attempts:2) bounds it.
         found: Iterable[tuple[Any, ...]] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        known = error.errno not in _NO_SUCH_NAME
-        message = f"the name of {quote(host)} cannot be looked up" if known else f"there is no host named {quote(host)}"
-        raise UnavailableError(Reason.REGISTRY_UNREACHABLE, message, outage=known) from error
+        if error.errno in _NO_SUCH_NAME:
+            message = f"there is no host named {quote(host)}"
+            raise UnavailableError(Reason.REGISTRY_UNREACHABLE, message) from error
+        raise ConnectError(f"the name of {quote(host)} cannot be looked up", host, port) from error
     except UnicodeError as error:  # a label of more than 63 characters
         raise UnavailableError(Reason.REGISTRY_UNREACHABLE, f"{quote(host)} cannot be a host's name") from error
     deadline.remaining()

@@ -1,19 +1,13 @@
-"""HTTP to one registry, or to the hosts it names: one GET, one bounded answer.
+"""HTTP to one registry, or to the hosts it names: one question, one bounded answer.
 
 ``requests`` without what makes it a browser: no environment (O14, O15), no cookies, no redirects (O12), no inflating
 (O3), no retries (O10), no default timeouts to forget (O11).
-
-Which failures count as an outage (``onUnavailable: allow``) is decided here and in exchange.py.
-Whoever sits between gate and the registry can drop packets, so "not reachable" can be provoked and has to count. An
-untrusted certificate, garbage instead of HTTP, a broken-off body, an oversized body or a refused address does not:
-these are answers of somebody, and no honest outage looks like them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import http.client
 import socket
 import ssl
 import threading
@@ -23,7 +17,6 @@ from typing import NoReturn
 
 import oras
 import requests
-import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -33,7 +26,7 @@ from gate.core.deadline import Deadline
 from gate.core.errors import MalformedError, UnavailableError
 from gate.core.quote import quote
 from gate.core.reasons import Reason
-from gate.registry import sockets
+from gate.registry import failures, sockets
 from gate.registry.addresses import Admits
 from gate.registry.urls import Origin
 
@@ -43,9 +36,6 @@ ERROR_BODY_BYTES = 64 * 1024  # of an answer that is not 200: read only to keep 
 ERROR_BODY_SECONDS = 0.5  # the same
 _CHUNK = 64 * 1024
 _OK = 200
-
-# What requests, urllib3 and http.client raise for what a peer does; ValueError for unreadable numbers.
-_TRANSPORT_FAILURES = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,7 +88,7 @@ class ReadOnlySession(requests.Session):
         self.mount("http://", adapter)
 
     def request(self, *_: object, **__: object) -> NoReturn:
-        """Raise: nothing but Transport.get may reach the wire."""
+        """Raise: nothing but Transport.get and post may reach the wire."""
         raise NotImplementedError("gate's registry client is read-only and asks through Transport alone")
 
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -106,7 +96,7 @@ class ReadOnlySession(requests.Session):
 
 
 class Transport:
-    """One GET after another to the hosts that ``admits`` accepts; thread safe."""
+    """One question after another to the hosts that ``admits`` accepts; thread safe."""
 
     def __init__(self, trust: ssl.SSLContext, admits: Admits, *, hosts: int = 1) -> None:
         """Keep connections to at most ``hosts`` hosts."""
@@ -122,15 +112,22 @@ class Transport:
 
         Raises UnavailableError for everything that is not an HTTP answer within the limit and the deadline.
         """
-        request = self.session.prepare_request(requests.Request("GET", url, headers=dict(headers)))
-        origin = _same_origin(url, request.url)
+        return self._ask(requests.Request("GET", url, headers=dict(headers)), limit, deadline)
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, limit: int, deadline: Deadline) -> Answer:
+        """Return the answer to POST ``url``, for those who give tokens for other tokens alone; see get()."""
+        return self._ask(requests.Request("POST", url, headers=dict(headers), data=body), limit, deadline)
+
+    def _ask(self, question: requests.Request, limit: int, deadline: Deadline) -> Answer:
+        request = self.session.prepare_request(question)
+        origin = _same_origin(question.url, request.url)
         with self._slot(deadline), sockets.bounded_by(deadline):
             try:
                 response = self.session.send(
                     request, stream=True, allow_redirects=False, timeout=sockets.SILENCE_SECONDS
                 )
-            except _TRANSPORT_FAILURES as error:
-                raise _failure(error, origin, deadline) from error
+            except failures.RAISED as error:
+                raise failures.before_answer(error, origin, deadline) from error
             with response:
                 return _answer(response, origin, limit, deadline)
 
@@ -192,6 +189,12 @@ def _pools(admits: Admits) -> dict[str, type[HTTPConnectionPool]]:
         def _new_conn(self) -> socket.socket:
             return sockets.connect(self.host, self.port, admits)
 
+        def connect(self) -> None:
+            try:
+                super().connect()
+            except OSError as error:
+                raise failures.HandshakeError from error
+
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
 
@@ -225,8 +228,8 @@ def _answer(response: requests.Response, origin: Origin, limit: int, deadline: D
         )
     try:
         body = _read(response, limit, origin)
-    except _TRANSPORT_FAILURES as error:
-        raise _partial(error, origin, deadline) from error
+    except failures.RAISED as error:
+        raise failures.within_body(error, origin, deadline) from error
     return Answer(_OK, response.headers, challenges, body)
 
 
@@ -246,52 +249,9 @@ def _read(response: requests.Response, limit: int, origin: Origin) -> bytes:
 def _drain(response: requests.Response, deadline: Deadline) -> None:
     """Read what little body an error has, so that its connection can be used again; what is not read is dropped."""
     soon = Deadline(min(deadline.at, deadline.clock() + ERROR_BODY_SECONDS), deadline.clock)
-    with contextlib.suppress(UnavailableError, *_TRANSPORT_FAILURES), sockets.bounded_by(soon):
+    with contextlib.suppress(UnavailableError, *failures.RAISED), sockets.bounded_by(soon):
         _read(response, ERROR_BODY_BYTES, Origin("https", "unused", 443))
 
 
 def _too_large(origin: Origin, limit: int) -> UnavailableError:
     return UnavailableError(Reason.LIMIT, f"{quote(origin.netloc)} sent more than the {limit} bytes that gate reads")
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in found:
-        found.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return found
-
-
-def _failure(error: Exception, origin: Origin, deadline: Deadline) -> UnavailableError:
-    """Return what ``error``, raised before an answer was there, means."""
-    deadline.remaining()
-    name = quote(origin.netloc)
-    for cause in _causes(error):
-        match cause:
-            case ssl.SSLCertVerificationError():
-                message = f"the certificate of {name} is not trusted: {quote(cause.verify_message)}"
-                return UnavailableError(Reason.REGISTRY_UNREACHABLE, message)
-            case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ConnectionError():
-                message = f"{name} closed the connection without an answer"
-                return UnavailableError(Reason.REGISTRY_UNREACHABLE, message, outage=True)
-            case ssl.SSLError():
-                return UnavailableError(
-                    Reason.REGISTRY_UNREACHABLE, f"{name} does not speak TLS 1.2 or later as gate does"
-                )
-            case TimeoutError():
-                message = f"{name} sent nothing for {sockets.SILENCE_SECONDS:g} seconds"
-                return UnavailableError(Reason.REGISTRY_UNREACHABLE, message, outage=True)
-            case http.client.HTTPException():
-                return UnavailableError(Reason.REGISTRY_ERROR, f"{name} does not answer in HTTP")
-            case _:
-                continue
-    return UnavailableError(Reason.REGISTRY_ERROR, f"the answer of {name} cannot be read")
-
-
-def _partial(error: Exception, origin: Origin, deadline: Deadline) -> UnavailableError:
-    """Return what ``error``, raised within a body, means: a partial answer is no outage, silence is one."""
-    deadline.remaining()
-    if any(isinstance(cause, TimeoutError) for cause in _causes(error)):
-        return _failure(error, origin, deadline)
-    return UnavailableError(Reason.REGISTRY_ERROR, f"{quote(origin.netloc)} broke off in the middle of a body")

@@ -21,7 +21,7 @@ from gate.core.reasons import Reason
 from gate.core.verify import no_signature_message
 from gate.demo import certificate, webhook
 from gate.demo.signer import Signer
-from gate.registry.registries import parse_registries
+from gate.registry.entries import parse_registries
 from gate.settings import DEFAULTS
 from gate.trust.policyfile import load_policy
 from tests.readme import README, ROOT, block, commands

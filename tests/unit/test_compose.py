@@ -59,7 +59,7 @@ def test_a_token_that_is_there_lets_it_start(files: Path) -> None:
     ("text", "message"),
     [
         ("- host: a.example\n- host: a.example\n", "listed twice"),
-        ("- host: a.example\n  credentials: {google: true}\n", "credentials: is not built yet"),
+        ("- host: a.example\n  credentials: {google: false}\n", "credentials.google: expected true"),
         ("- host: a.example\n  colour: red\n", "colour: is not a field that gate knows"),
         ("- host: a.example\n  caFile: gone.pem\n", "gone.pem"),
         ("host: a.example\n", "the file holds a list of registries"),

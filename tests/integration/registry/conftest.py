@@ -14,8 +14,9 @@ from gate.registry import addresses
 from gate.registry.addresses import AddressClass
 from gate.registry.client import RegistryClient
 from gate.registry.credentials import Anonymous, CredentialSource
+from gate.registry.entries import RegistryEntry
 from gate.registry.exchange import Patience
-from gate.registry.registries import Registries, RegistryEntry, Surroundings
+from gate.registry.registries import Registries, Surroundings
 from tests.fakes.hostile import Authority, Hostile, make_authority
 
 PUBLIC, METADATA = "127.0.0.2", "127.0.0.3"
@@ -47,7 +48,7 @@ class Asker:
     def registries(self, *entries: RegistryEntry, credentials: CredentialSource | None = None) -> Registries:
         patience = Patience(self.slept.append, lambda shortest, _: shortest)
         surroundings = Surroundings(lambda: time.monotonic() + self.now, patience, classify)
-        made = Registries(entries, credentials or Anonymous(), surroundings)
+        made = Registries(entries, lambda _: credentials or Anonymous(), surroundings)
         self._made.append(made)
         return made
 

@@ -10,7 +10,7 @@ import pytest
 from gate.core.errors import UnavailableError
 from gate.core.reasons import Reason
 from gate.registry.credentials import AccessToken, Anonymous, HostGlobs
-from gate.registry.registries import RegistryEntry
+from gate.registry.entries import RegistryEntry
 from tests.fakes.hostile import Hostile, Reply, challenge, redirect
 from tests.integration.registry.conftest import REPOSITORY, Asker, within
 from tests.integration.registry.tokens import FixedToken, TokenServer, token_answer

@@ -15,7 +15,7 @@ from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
 from gate.core.reasons import Reason
 from gate.registry import transport
-from gate.registry.registries import RegistryEntry
+from gate.registry.entries import RegistryEntry
 from tests.fakes.hostile import Authority, Hostile, Raw, challenge
 from tests.integration.registry.conftest import REPOSITORY, Asker, described, within
 

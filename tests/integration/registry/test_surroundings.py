@@ -16,8 +16,9 @@ from gate.core.errors import ConfigError, UnavailableError
 from gate.core.reasons import Reason
 from gate.registry.addresses import AddressClass
 from gate.registry.credentials import Anonymous
+from gate.registry.entries import RegistryEntry
 from gate.registry.exchange import Patience
-from gate.registry.registries import CLIENTS, Registries, RegistryEntry, Surroundings
+from gate.registry.registries import CLIENTS, Registries, Surroundings
 from gate.registry.transport import Transport, trusting
 from tests.fakes.hostile import Authority, Hostile, Reply, make_authority
 from tests.integration.registry.conftest import METADATA, PUBLIC, REPOSITORY, Asker, classify, within
@@ -167,7 +168,7 @@ def test_an_address_that_changes_its_nature_after_connecting_is_sent_nothing(ask
     surroundings = Surroundings(
         lambda: 0.0, Patience(asker.slept.append, min), lambda _: next(answers, AddressClass.NEVER)
     )
-    registries = Registries([RegistryEntry(registry.host, plain_http=True)], Anonymous(), surroundings)
+    registries = Registries([RegistryEntry(registry.host, plain_http=True)], lambda _: Anonymous(), surroundings)
     with pytest.raises(UnavailableError) as caught:
         registries.client(registry.host, named_by_operator=True).manifest(REPOSITORY, "v1", within())
     assert (caught.value.reason, registry.seen) == (Reason.REGISTRY_ADDRESS, [])

@@ -1,0 +1,74 @@
+"""What the files of a registry's entry hold: whom gate trusts there, and what it shows of itself."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from gate.core.errors import ConfigError
+from gate.core.limits import MIB
+from gate.core.quote import quote
+from gate.registry.entries import ClientCertificate, RegistryEntry
+from gate.registry.transport import trusting
+
+FILE_BYTES = 1 * MIB  # any file that an entry names: the system's own CA bundle has 200 KiB, a Secret at most 1 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The TLS contexts for a registry itself, and for the hosts that it names, which never see a client certificate."""
+
+    own: ssl.SSLContext
+    foreign: ssl.SSLContext
+
+
+def fingerprint(entry: RegistryEntry) -> tuple[bytes, ...]:
+    """Return the SHA-256 of each file that ``entry`` names, or raise ConfigError when one cannot be read."""
+    return tuple(hashlib.sha256(_read(field, path)).digest() for field, path in entry.files)
+
+
+def trust(entry: RegistryEntry, system: ssl.SSLContext) -> Trust:
+    """Return the contexts of ``entry``; ``system`` trusts the system's authorities. Raises ConfigError.
+
+    A registry with a caFile is trusted by that alone; the hosts that it names may have the system's besides.
+    """
+    own, foreign = system, system
+    if entry.ca_file is not None:
+        pem = _read("caFile", entry.ca_file)
+        own, foreign = _trusting(pem, entry.ca_file, system=False), _trusting(pem, entry.ca_file, system=True)
+    if entry.client is not None:
+        own = trusting() if own is system else own
+        _show(own, entry.client)
+    return Trust(own, foreign)
+
+
+def _read(field: str, path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"the {field} {quote(str(path))} cannot be read: {error.strerror}") from error
+    if len(data) > FILE_BYTES:
+        raise ConfigError(f"the {field} {quote(str(path))} has more than {FILE_BYTES} bytes")
+    return data
+
+
+def _trusting(pem: bytes, path: Path, *, system: bool) -> ssl.SSLContext:
+    try:
+        return trusting(pem, system=system)
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigError(f"the caFile {quote(str(path))} does not hold certificates in PEM") from error
+
+
+def _show(context: ssl.SSLContext, client: ClientCertificate) -> None:
+    """Let ``context`` show the certificate to whoever asks for one."""
+    try:
+        # A password is given so that OpenSSL does not stop to ask the terminal for the one of an encrypted key.
+        context.load_cert_chain(client.cert_file, client.key_file, password="")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise ConfigError(
+            f"the clientCertFile {quote(str(client.cert_file))} and clientKeyFile {quote(str(client.key_file))} cannot"
+            " be used: they are not a certificate in PEM and its unencrypted private key"
+        ) from error
