@@ -28,7 +28,7 @@ from gate.registry.registries import (
     Surroundings,
     parse_registries,
 )
-from gate.service import Gate
+from gate.service import Gate, KeptChecks
 from gate.settings import Settings, kubernetes_environment
 from gate.trust.policyfile import load_key_policy, read_bounded
 from gate.trust.policyfile import load_policy as load_policy_file
@@ -83,7 +83,7 @@ def open_gate(settings: Settings, command_line: CommandLine) -> Iterator[Gate]:
         credentials = _access_token(settings, _constant(command_line.token), "--token-file", optional=False)
     registries = Registries(_entries(settings, command_line), credentials, _surroundings())
     with closing(_Sources.over(registries, command_line.hosts)) as sources:
-        yield Gate(sources.source, now)
+        yield Gate(sources.source, now, KeptChecks())
 
 
 def application(settings: Settings) -> Flask:
@@ -93,7 +93,7 @@ def application(settings: Settings) -> Flask:
     policy = load_policy(settings)
     credentials = _credentials(settings, own_namespace() if (SERVICE_ACCOUNT / "namespace").is_file() else None)
     registries = Registries(_entries(settings, CommandLine(frozenset())), credentials, _surroundings())
-    gate = Gate(_Sources.over(registries, frozenset()).source, now)
+    gate = Gate(_Sources.over(registries, frozenset()).source, now, KeptChecks())
     return create_app(reviewer(gate, lambda: policy), time.monotonic, ready=lambda: None)
 
 
@@ -104,7 +104,12 @@ def reviewer(gate: Gate, policy: Callable[[], Policy]) -> Reviewer:
 
 def _record(record: Record) -> None:
     # "name" and "message" belong to logging itself, so the record travels as one field of the line.
-    decisions.info("decision", extra={"decision": record})
+    # The record is made here, because the logger would first look through the stack for who asked.
+    if decisions.isEnabledFor(logging.INFO):
+        made = decisions.makeRecord(
+            decisions.name, logging.INFO, "", 0, "decision", (), None, extra={"decision": record}
+        )
+        decisions.handle(made)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from gate.core.deadline import Deadline
-from gate.core.errors import MalformedError, UnavailableError
+from gate.core.errors import MalformedError, UnavailableError, UntrustedError
+from gate.core.keys import Check, PublicKey
 from gate.core.oci import Digest, Reference, parse_manifest
 from gate.core.policy import Context, Policy, Signatures
 from gate.core.reasons import Reason
@@ -17,6 +21,7 @@ from gate.core.verdict import Decision, Denied, Unavailable, Verified
 from gate.core.verify import decide
 from gate.registry.client import Document
 
+CHECKS = 8192  # remembered answers of keys, of about 200 bytes each: twice the digests whose evidence is kept
 DEFAULT_TAG = "latest"  # what an image without tag and digest means to Config Sync and to every other client
 
 
@@ -33,12 +38,60 @@ class Source(Protocol):
         """Return everything that can be found about the digest now, and what could not be read."""
 
 
+class KeptChecks:
+    """What keys have said of signatures, remembered: a Check for any number of threads.
+
+    The answer depends on the key, the signature and the message alone, so it never grows old, and it decides nothing:
+    which keys count, and for which digest, is asked afresh each time. A refusal is remembered like an acceptance.
+    """
+
+    def __init__(self, entries: int = CHECKS) -> None:
+        """Remember at most ``entries`` answers; the least recently used ones make room."""
+        self._entries = entries
+        self._answers: OrderedDict[bytes, tuple[Reason, str] | None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, key: PublicKey, signature: bytes, message: bytes) -> None:
+        """Return if ``signature`` is over ``message`` by ``key``, else raise UntrustedError, as PublicKey.verify."""
+        name = _name(key.spki, signature, message)
+        with self._lock:
+            known = name in self._answers
+            if known:
+                self._answers.move_to_end(name)
+                refusal = self._answers[name]
+        if not known:
+            refusal = _ask(key, signature, message)
+            self._remember(name, refusal)
+        if refusal is not None:
+            raise UntrustedError(*refusal)
+
+    def _remember(self, name: bytes, refusal: tuple[Reason, str] | None) -> None:
+        with self._lock:
+            self._answers[name] = refusal
+            if len(self._answers) > self._entries:
+                self._answers.popitem(last=False)
+
+
+def _name(*parts: bytes) -> bytes:
+    """Return a digest of ``parts``, each with its length: a memory of digests has a size, and pins nobody's bytes."""
+    return hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).digest()
+
+
+def _ask(key: PublicKey, signature: bytes, message: bytes) -> tuple[Reason, str] | None:
+    try:
+        key.verify(signature, message)
+    except UntrustedError as error:
+        return error.reason, error.message
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """Answers whether an image may be synced; one for a process, for any number of threads."""
 
     sources: Callable[[str, bool], Source]  # registry host, whether the operator named it
     now: Callable[[], datetime]
+    check: Check = PublicKey.verify
 
     def decide(self, policy: Policy, reference: Reference, context: Context, deadline: Deadline) -> Decision:
         """Return the decision on ``reference`` for ``context``; a tag is resolved once, to the digest that is decided.
@@ -59,15 +112,15 @@ class Gate:
             return Decision(Denied(Reason.NOT_FOUND, message))
         rules = policy.matching(subject, context)
         if not any(isinstance(rule.requirement, Signatures) for rule in rules):
-            return decide(subject, Evidence(), rules, policy.no_match, self.now())
+            return decide(subject, Evidence(), rules, policy.no_match, self.now(), self.check)
         known = source.known(subject.repository, subject.digest)
         if known is not None:
-            decision = decide(subject, known, rules, policy.no_match, self.now())
+            decision = decide(subject, known, rules, policy.no_match, self.now(), self.check)
             # What is proved stands, whatever the registry would say now; anything less is looked for again.
             if isinstance(decision.verdict, Verified):
-                return replace(decision, kept=True)
+                return Decision(decision.verdict, decision.rules, decision.subject, kept=True)
         evidence = source.evidence(subject.repository, subject.digest, deadline)
-        return decide(subject, evidence, rules, policy.no_match, self.now())
+        return decide(subject, evidence, rules, policy.no_match, self.now(), self.check)
 
 
 def _resolve(source: Source, reference: Reference, deadline: Deadline) -> Reference | None:

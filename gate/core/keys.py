@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -61,6 +62,9 @@ class PublicKey:
                 except InvalidSignature as error:
                     raise UntrustedError(Reason.BAD_SIGNATURE, _BAD_ED25519) from error
 
+
+# Says whether a signature is over a message: PublicKey.verify, or somebody who remembers what it said.
+Check: TypeAlias = Callable[[PublicKey, bytes, bytes], None]
 
 _BAD = "the signature does not verify with the key"
 # cosign 3 signs with the prehashed variant (RFC 8032 section 5.1, dom2), which nothing in the signature tells apart.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 from gate.core import limits, strictjson
@@ -105,7 +105,7 @@ class Reference:
 
     def at(self, digest: Digest) -> Self:
         """Return this repository at ``digest``, without a tag."""
-        return replace(self, tag=None, digest=digest)
+        return type(self)(self.registry, self.repository, None, digest)
 
     @property
     def label(self) -> str:

@@ -14,7 +14,8 @@ _ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 def quote(text: str) -> str:
     """Return ``text`` in double quotes, unprintable and bidirectional characters escaped, cut at 200 characters."""
     cut = text[:QUOTED_LIMIT]
-    body = "".join(_escape(char) for char in cut)
+    # What Python calls printable is in none of the escaped categories (str.isprintable), which spares the long way.
+    body = cut.replace("\\", "\\\\").replace('"', '\\"') if cut.isprintable() else "".join(map(_escape, cut))
     return f'"{body}"' + ("…" if len(text) > QUOTED_LIMIT else "")
 
 

@@ -26,7 +26,7 @@ class Reason(Enum):
 
     def __str__(self) -> str:
         """Return the wire form."""
-        return str(self.value)
+        return str(self._value_)  # what ``value`` returns, without its detour
 
     # verified
     VERIFIED = (

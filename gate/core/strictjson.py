@@ -16,6 +16,10 @@ from gate.core.errors import MalformedError
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 Object: TypeAlias = Mapping[str, Json]
 
+# Asked in this order: what the decoder makes is recognised without the slow question to an abstract class.
+_OBJECTS = (dict, Mapping)
+_ARRAYS = (list, Sequence)
+
 DEPTH_LIMIT = 64  # nested arrays and objects; the formats read here need fewer than 20
 INTEGER_DIGITS_LIMIT = 40  # digits; no field of any format read here needs more than a 64-bit integer
 
@@ -29,18 +33,13 @@ def loads(data: bytes, *, limit: int, depth: int = DEPTH_LIMIT) -> Json:
     except UnicodeDecodeError as error:
         raise MalformedError("the document is not UTF-8") from error
     try:
-        value: Json = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            parse_int=_bounded_integer,
-        )
+        value: Json = _DECODER.decode(text)
     except RecursionError as error:
         raise MalformedError(f"the document is nested deeper than {depth} levels") from error
     except ValueError as error:
         raise MalformedError("the document is not valid JSON") from error
-    _check(value, depth, surrogates="\\u" in text)
+    # UTF-8 has no surrogates, so only an escape can bring one in: \ud800 to \udfff, with digits of either case.
+    _check(value, depth, surrogates="\\" in text and ("\\ud" in text or "\\uD" in text))
     return value
 
 
@@ -76,14 +75,14 @@ def loads_object(data: bytes, *, limit: int, depth: int = DEPTH_LIMIT) -> Object
 
 def expect_object(value: Json, what: str) -> Object:
     """Return ``value`` if it is an object, else raise MalformedError that names ``what``."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, _OBJECTS):
         raise MalformedError(f"{what} is not an object")
     return value
 
 
 def expect_array(value: Json, what: str) -> Sequence[Json]:
     """Return ``value`` if it is an array, else raise MalformedError that names ``what``."""
-    if isinstance(value, str) or not isinstance(value, Sequence):
+    if isinstance(value, str) or not isinstance(value, _ARRAYS):
         raise MalformedError(f"{what} is not an array")
     return value
 
@@ -126,24 +125,31 @@ def _bounded_integer(text: str) -> int:
     return int(text)
 
 
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite, parse_int=_bounded_integer
+)
+
+
 def _check(document: Json, depth: int, *, surrogates: bool) -> None:
-    """Raise MalformedError where a value is nested too deep or, if an escape occurs at all, holds a lone surrogate."""
+    """Raise MalformedError where a value is nested too deep or, if an escape occurs at all, holds a lone surrogate.
+
+    The decoder makes dict and list themselves, so their types are compared: this looks at every value of a document.
+    """
     level: list[Json] = [document]
     for _ in range(depth + 1):
         below: list[Json] = []
         nested = False
         for value in level:
-            if isinstance(value, str):
-                if surrogates:
-                    _check_text(value)
-            elif isinstance(value, Mapping):
+            if type(value) is dict:
                 nested = True
-                below.extend(value.values())
+                below += value.values()
                 if surrogates:
-                    below.extend(value)
-            elif isinstance(value, Sequence):
+                    below += value
+            elif type(value) is list:
                 nested = True
-                below.extend(value)
+                below += value
+            elif surrogates and type(value) is str:
+                _check_text(value)
         if not nested:
             return
         level = below

@@ -63,6 +63,7 @@ class Unavailable:
 Verdict: TypeAlias = Verified | Exempt | Denied | Unavailable
 
 ADMITTING = (Verified, Exempt)
+REFUSING = (Denied, Unavailable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,14 @@ from datetime import datetime
 
 from gate.core.authorities import Authority
 from gate.core.errors import UntrustedError
+from gate.core.keys import Check, PublicKey
 from gate.core.oci import Digest, Reference
 from gate.core.policy import Fail, Mode, NoMatch, OnUnavailable, Pass, Rule, Signatures
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Evidence, RefusedCandidate, UntrustedSignature
 from gate.core.verdict import (
+    REFUSING,
     CandidateResult,
     Decision,
     Denied,
@@ -34,31 +36,45 @@ from gate.core.verdict import (
 _TELLING_LAST = (Reason.CERTIFICATE, Reason.BAD_SIGNATURE)
 
 
-def decide(subject: Reference, evidence: Evidence, rules: Sequence[Rule], no_match: NoMatch, now: datetime) -> Decision:
+def decide(
+    subject: Reference,
+    evidence: Evidence,
+    rules: Sequence[Rule],
+    no_match: NoMatch,
+    now: datetime,
+    check: Check = PublicKey.verify,
+) -> Decision:
     """Return the decision on ``subject``, whose digest is what the evidence is about, under the rules that match it.
 
-    ``now`` is an aware datetime. Nothing is raised: whatever keeps a rule from being satisfied is in the verdict.
+    Only a subject that no rule is about needs no digest.
+    ``now`` is an aware datetime; for ``check`` see KeyAuthority.verify(). Nothing is raised: whatever keeps a rule from
+    being satisfied is in the verdict.
     """
     if subject.digest is None:
-        raise ValueError("a decision is about a digest")
-    results = tuple(_judge(subject, subject.digest, evidence, rule, now) for rule in rules)
-    return Decision(
-        _combine(subject, tuple(zip(rules, results, strict=True)), no_match), results, subject.at(subject.digest)
-    )
+        if rules:
+            raise ValueError("a decision is about a digest")
+        return Decision(_unmatched(subject, no_match))
+    decided = subject.at(subject.digest)
+    results = tuple(_judge(decided, subject.digest, evidence, rule, now, check) for rule in rules)
+    return Decision(_combine(subject, tuple(zip(rules, results, strict=True)), no_match), results, decided)
 
 
-def _judge(subject: Reference, digest: Digest, evidence: Evidence, rule: Rule, now: datetime) -> RuleResult:
-    """Return what one rule says of the evidence, its mode not yet applied."""
+def _judge(
+    subject: Reference, digest: Digest, evidence: Evidence, rule: Rule, now: datetime, check: Check
+) -> RuleResult:
+    """Return what one rule says of the evidence, its mode not yet applied; ``digest`` is that of ``subject``."""
     match rule.requirement:
         case Pass():
             verdict: Verdict = Exempt(
-                Reason.STATIC_PASS, f"static-pass: rule {quote(rule.name)} admits {subject.at(digest).label}"
+                Reason.STATIC_PASS, f"static-pass: rule {quote(rule.name)} admits {subject.label}"
             )
             return RuleResult(rule.name, rule.mode.value, verdict)
         case Fail():
-            return RuleResult(rule.name, rule.mode.value, _static_failure(subject.at(digest), rule))
+            return RuleResult(rule.name, rule.mode.value, _static_failure(subject, rule))
         case Signatures() as wanted:
-            judged = [_try_authorities(candidate, wanted.authorities, digest, now) for candidate in evidence.candidates]
+            judged = [
+                _try_authorities(candidate, wanted.authorities, digest, now, check) for candidate in evidence.candidates
+            ]
             accepted = {
                 authority.name: [
                     signer for signers, _ in judged for signer in signers if signer.authority == authority.name
@@ -67,12 +83,12 @@ def _judge(subject: Reference, digest: Digest, evidence: Evidence, rule: Rule, n
             }
             results = tuple(result for _, result in judged)
             signers = match_distinct(accepted)
-            verdict = _conclude(subject.at(digest), rule, wanted, signers, results, evidence)
+            verdict = _conclude(subject, rule, wanted, signers, results, evidence)
             return RuleResult(rule.name, rule.mode.value, verdict, results)
 
 
 def _try_authorities(
-    candidate: Candidate, authorities: Sequence[Authority], digest: Digest, now: datetime
+    candidate: Candidate, authorities: Sequence[Authority], digest: Digest, now: datetime, check: Check
 ) -> tuple[tuple[Signer, ...], CandidateResult]:
     """Return everybody who vouches by this one candidate, and what to say about it."""
     if isinstance(candidate, RefusedCandidate):
@@ -81,7 +97,7 @@ def _try_authorities(
     refusals: list[UntrustedError] = []
     for authority in authorities:
         try:
-            signers.append(authority.verify(candidate, digest, now))
+            signers.append(authority.verify(candidate, digest, now, check))
         except UntrustedError as error:
             refusals.append(error)
     return tuple(signers), _summarise(candidate, signers, refusals)
@@ -201,10 +217,10 @@ def _combine(subject: Reference, judged: Sequence[tuple[Rule, RuleResult]], no_m
     warnings = tuple(
         f"rule {quote(rule.name)} (warn): {verdict.message}"
         for rule, verdict in counted
-        if rule.mode is Mode.WARN and isinstance(verdict, Denied | Unavailable)
+        if rule.mode is Mode.WARN and isinstance(verdict, REFUSING)
     )
     enforced = [_apply_outage(rule, verdict) for rule, verdict in counted if rule.mode is Mode.ENFORCE]
-    for kind in (Denied, Unavailable):
+    for kind in REFUSING:
         refusal = next((verdict for verdict in enforced if isinstance(verdict, kind)), None)
         if refusal is not None:
             return refusal

@@ -144,6 +144,9 @@ def _optional_object(request: strictjson.Object, name: str) -> strictjson.Object
     return None if value is None else strictjson.expect_object(value, f"request.{name}")
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def render(api_version: str, uid: str, *, allowed: bool, message: str = "", warnings: tuple[str, ...] = ()) -> bytes:
     """Return the answer as JSON, the same bytes for the same arguments; ``message`` is for a denial only.
 
@@ -156,7 +159,7 @@ def render(api_version: str, uid: str, *, allowed: bool, message: str = "", warn
     if passed_on:
         response["warnings"] = passed_on
     review = {"apiVersion": api_version, "kind": "AdmissionReview", "response": response}
-    return json.dumps(review, sort_keys=True, separators=(",", ":")).encode()
+    return _ENCODER.encode(review).encode()
 
 
 def _within_limits(warnings: tuple[str, ...]) -> Iterator[str]:

@@ -69,7 +69,7 @@ def _answer(decision: Decision, reason: Reason, message: str, warnings: Sequence
 
 
 def _warnings(verdict: Verdict) -> tuple[str, ...]:
-    return verdict.warnings if isinstance(verdict, Verified | Exempt) else ()
+    return verdict.warnings if isinstance(verdict, ADMITTING) else ()
 
 
 def _tenant_warnings(subject: Reference, decision: Decision) -> tuple[str, ...]:

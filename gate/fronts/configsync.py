@@ -67,30 +67,29 @@ Outcome: TypeAlias = Admit | Refuse | Ask
 
 def examine(review: Review, policy: Policy) -> Outcome:
     """Return what is to be done about ``review``. Nothing is raised: what cannot be read is refused as malformed."""
-    exempt = _exempt(review)
+    difference = Difference.of(review)
+    exempt = _exempt(review, difference)
     if exempt is not None:
         return exempt
     try:
-        change = Change.parse(review)
+        change = Change.parse(review, difference)
     except MalformedError as error:
         return _refuse(Reason.MALFORMED, error.message)
-    return (
-        _check_source(change, policy)
-        or _check_claims(change)
-        or _check_silence(change)
-        or _check_match(change, policy)
-        or _proceed(change, policy)
-    )
+    refusal = _check_source(change, policy) or _check_claims(change) or _check_silence(change)
+    if refusal is not None:
+        return refusal
+    subjects = _subjects(change)
+    return _check_match(change, subjects, policy) or _proceed(change, subjects, policy)
 
 
-def conclude(review: Review, decisions: tuple[Decision, ...]) -> Answer:
-    """Return the answer to ``review``, given a decision on each subject that examine() asked about, in its order.
+def conclude(ask: Ask, decisions: tuple[Decision, ...]) -> Answer:
+    """Return the answer to a review, given a decision on each subject that examine() asked about, in its order.
 
     Every decision must admit. Owners of a RepoSync are tenants, who are told less. ValueError where the decisions are
-    not those of the subjects, or there are none: that would admit what nobody looked at.
+    not as many as the subjects, or there are none: that would admit what nobody looked at.
     """
-    asked = tuple(zip(_subjects(Change.parse(review)), decisions, strict=True))
-    return answer_operator(asked) if review.kind == ROOT_SYNC else answer_tenant(asked)
+    asked = tuple(zip(ask.subjects, decisions, strict=True))
+    return answer_operator(asked) if ask.context.kind == ROOT_SYNC else answer_tenant(asked)
 
 
 class Offline(TypedDict):
@@ -114,13 +113,12 @@ def offline(review: Review, outcome: Outcome) -> Offline:
             return Offline(uid=review.uid, decision="verify", reason=None, subjects=named)
 
 
-def _exempt(review: Review) -> Admit | None:
+def _exempt(review: Review, difference: Difference | None) -> Admit | None:
     """Steps 0 and 1: what cannot change what is synced, whatever the object looks like."""
     if review.subresource is not None:
         return _plainly(Reason.STATUS)
     if review.operation == "DELETE":
         return _plainly(Reason.DELETE)
-    difference = Difference.of(review)
     if difference is None or difference.source or difference.claims or difference.poll:
         return None
     return Admit(Reason.UNCHANGED, f"{Reason.UNCHANGED}: neither source nor claims change, and it is no poll")
@@ -245,24 +243,19 @@ def _subjects(change: Change) -> tuple[Reference, ...]:
     return tuple(dict.fromkeys(source.reference.at(digest) for digest in (*pinned, *claimed) if digest is not None))
 
 
-def _check_match(change: Change, policy: Policy) -> Refuse | None:
+def _check_match(change: Change, subjects: tuple[Reference, ...], policy: Policy) -> Refuse | None:
     """Step 2, for images: some rule is about each of them. No registry is asked about what no rule is about."""
-    for reference in _named(change):
+    named = subjects
+    if not subjects and isinstance(change.source, Oci) and change.difference.starts:
+        named = (change.source.reference,)  # a new source whose digest is not known yet
+    for reference in named:
         if not policy.covers(reference, change.context):
             return Refuse(Reason.NO_RULE, no_rule_message(reference))
     return None
 
 
-def _named(change: Change) -> tuple[Reference, ...]:
-    """Return the images in question: with their digests, or a new source whose digest is not known yet."""
-    if isinstance(change.source, Oci) and change.difference.starts:
-        return _subjects(change) or (change.source.reference,)
-    return _subjects(change)
-
-
-def _proceed(change: Change, policy: Policy) -> Outcome:
+def _proceed(change: Change, subjects: tuple[Reference, ...], policy: Policy) -> Outcome:
     """Return what is to be verified, every step having passed, or why nothing is."""
-    subjects = _subjects(change)
     if subjects:
         return Ask(subjects, change.context)
     if not change.difference.starts:

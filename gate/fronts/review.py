@@ -82,9 +82,9 @@ class Reviewer:
                 return configsync.Answer(allowed=True, reason=reason, message=message, warnings=warnings), ()
             case configsync.Refuse(reason, message):
                 return configsync.Answer(allowed=False, reason=reason, message=message), ()
-            case configsync.Ask(subjects, context):
+            case configsync.Ask(subjects, context) as ask:
                 decisions = tuple(self.gate.decide(policy, subject, context, deadline) for subject in subjects)
-                return configsync.conclude(review, decisions), decisions
+                return configsync.conclude(ask, decisions), decisions
 
     def _unreadable(self, error: ReviewError) -> Reply:
         message = f"{Reason.MALFORMED}: {error.message}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
@@ -87,7 +85,7 @@ def parse_source(sync: Object) -> Source:
 def parse_claims(sync: Object) -> tuple[str, ...]:
     """Return what the annotations say is synced, or raise MalformedError; an empty value says nothing."""
     annotations = _annotations(sync)
-    image, url, commit = (expect_string(annotations.get(name, ""), quote(name)) for name in CLAIM_ANNOTATIONS)
+    image, url, commit = (expect_string(annotations.get(name, ""), f'"{name}"') for name in CLAIM_ANNOTATIONS)
     if bool(url) != bool(commit):
         raise MalformedError(f"one of {quote(SOURCE_URL)} and {quote(SOURCE_COMMIT)} is set without the other")
     pair = f"{url}@sha256:{commit}" if url else ""
@@ -141,47 +139,51 @@ class Difference:
             return None
         return cls(
             created=False,
-            source=_source_text(new) != _source_text(old),
-            claims=_claims_text(new) != _claims_text(old),
+            source=not _same(_whole_source(new), _whole_source(old)),
+            claims=not _same(_whole_claims(new), _whole_claims(old)),
             poll=by_reconciler and _without_bookkeeping(new) == _without_bookkeeping(old),
             by_reconciler=by_reconciler,
         )
 
 
-def _source_text(sync: Object) -> str:
-    """Return everything that decides what is synced, readable or not; equal texts mean the same source.
-
-    As text, because in Python 1 == True == 1.0.
-    """
+def _whole_source(sync: Object) -> Json:
+    """Return everything that decides what is synced, readable or not."""
     spec = sync.get("spec")
-    if not isinstance(spec, Mapping):
-        return _canonical({"spec": spec})
+    if not isinstance(spec, dict):
+        return {"spec": spec}
     kind = spec.get("sourceType", "git")
     block = spec.get(kind) if isinstance(kind, str) else None
-    if isinstance(block, Mapping):
+    if isinstance(block, dict):
         # How often the source is looked at is not part of what it is; reconcilers write it by themselves.
         block = {name: value for name, value in block.items() if name != "period"}
-    return _canonical({"sourceType": kind, "block": block})
+    return [kind, block]
 
 
-def _claims_text(sync: Object) -> str:
+def _whole_claims(sync: Object) -> Json:
     """Return the annotations that make claims, readable or not; an absent one is an empty one."""
     metadata = sync.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else metadata
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else metadata
     if annotations is None:
         annotations = {}
-    if not isinstance(annotations, Mapping):
-        return _canonical({"unreadable": annotations})
-    return _canonical([annotations.get(name, "") for name in CLAIM_ANNOTATIONS])
+    if not isinstance(annotations, dict):
+        return {"unreadable": annotations}
+    return [annotations.get(name, "") for name in CLAIM_ANNOTATIONS]
 
 
-def _canonical(value: Json) -> str:
-    return json.dumps(value, sort_keys=True)
+def _same(one: Json, other: Json) -> bool:
+    """Return whether both are the same JSON. In Python 1 == True == 1.0, so types are compared, too."""
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return type(one) is type(other) and repr(one) == repr(other)  # also 0.0 == -0.0
 
 
 def _without_bookkeeping(sync: Object) -> Object:
     metadata = sync.get("metadata")
-    if not isinstance(metadata, Mapping):
+    if not isinstance(metadata, dict):
         return sync
     return {**sync, "metadata": {name: value for name, value in metadata.items() if name not in _BOOKKEEPING}}
 
@@ -200,18 +202,21 @@ class Change:
     claims: tuple[str, ...]
 
     @classmethod
-    def parse(cls, review: Review) -> Self:
-        """Return the change, or raise MalformedError that says what cannot be judged."""
+    def parse(cls, review: Review, difference: Difference | None) -> Self:
+        """Return the change, or raise MalformedError that says what cannot be judged.
+
+        ``difference`` is what Difference.of() says of the same review.
+        """
         if review.group != GROUP or review.version not in VERSIONS or review.kind not in {ROOT_SYNC, REPO_SYNC}:
             kind = quote(f"{review.group}/{review.version} {review.kind}")
             raise MalformedError(f"the object is a {kind}, not a RootSync or RepoSync that gate knows")
-        difference = Difference.of(review)
         if difference is None or review.object is None:
             raise MalformedError(f"the operation {quote(review.operation)} comes without the objects to judge it by")
         context = Context(review.kind, review.namespace, _require_identity(review, review.object))
         claims, source = parse_claims(review.object), parse_source(review.object)
-        old = None if difference.created else review.old_object
-        return cls(difference, context, source, _readable_source(old), claims)
+        # Where the source does not change, the old one is read already.
+        old = _readable_source(None if difference.created else review.old_object) if difference.source else source
+        return cls(difference, context, source, old, claims)
 
 
 def _require_identity(review: Review, sync: Object) -> str | None:

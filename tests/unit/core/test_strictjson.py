@@ -70,6 +70,7 @@ def test_a_stream_is_cut_or_refused_and_nothing_is_lost(data: bytes) -> None:
         (b'"\xed\xa0\x80"', "the document is not UTF-8"),  # a surrogate, encoded
         (b'"\\ud800"', "the document contains a lone surrogate"),
         (b'{"\\udc00": 1}', "the document contains a lone surrogate"),
+        (b'{"a": "\\uDBFF"}', "the document contains a lone surrogate"),
         (b'[{"a": ["\\ud800\\u0041"]}]', "the document contains a lone surrogate"),
         (b"NaN", "the document contains NaN or Infinity"),
         (b"[Infinity]", "the document contains NaN or Infinity"),

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import pytest
 
+from gate.core.authorities import KeyAuthority
+from gate.core.keys import parse_public_key
 from gate.core.oci import Reference
+from gate.core.policy import Context, single_key_policy
 from gate.core.reasons import Reason
-from gate.core.verdict import Decision, Denied, Exempt, RuleResult, Signer, Unavailable, Verdict, Verified
-from gate.fronts.admission import Review, parse_review
+from gate.core.verdict import Decision, Denied, Exempt, RuleResult, Unavailable, Verdict, Verified
+from gate.core.verdict import Signer as Vouching
+from gate.demo.signer import Signer
+from gate.fronts.admission import parse_review
 from gate.fronts.answers import answer_operator, answer_tenant
-from gate.fronts.configsync import Answer, conclude
-from tests.fakes.reviews import IMAGE, A, B, claim, encode, git, oci, poll, review, sync
+from gate.fronts.configsync import Answer, Ask, conclude, examine
+from tests.fakes.reviews import IMAGE, A, B, claim, encode, oci, poll, sync
 
 ONE, TWO = Reference.parse(f"{IMAGE}@{A}"), Reference.parse(f"{IMAGE}@{B}")
 SECRET = "released by jane@example.com with token s3cr3t"
-VERIFIED = Verified(f"verified: {SECRET}", (Signer("release", "jane@example.com"),))
+VERIFIED = Verified(f"verified: {SECRET}", (Vouching("release", "jane@example.com"),))
 UNAVAILABLE_REASONS = [
     Reason.REGISTRY_UNREACHABLE, Reason.REGISTRY_UNAUTHORIZED, Reason.REGISTRY_ERROR, Reason.REGISTRY_LIMITED,
     Reason.REGISTRY_ADDRESS, Reason.LIMIT, Reason.DEADLINE, Reason.TRUST_ROOT,
 ]  # fmt: skip
+POLICY = single_key_policy(KeyAuthority("release", parse_public_key(Signer.generate().public_pem)))
 LOOKS_UNSIGNED = (
     Denied(Reason.NO_SIGNATURE, SECRET),
     Denied(Reason.NOT_FOUND, SECRET),
@@ -26,8 +32,11 @@ LOOKS_UNSIGNED = (
 )
 
 
-def asked(kind: str) -> Review:
-    return parse_review(encode(poll(sync(oci(f"{IMAGE}:v1"), claim(f"{IMAGE}:v1@{A}"), kind=kind))))
+def asked(kind: str) -> Ask:
+    review = parse_review(encode(poll(sync(oci(f"{IMAGE}:v1"), claim(f"{IMAGE}:v1@{A}"), kind=kind))))
+    outcome = examine(review, POLICY)
+    assert isinstance(outcome, Ask)
+    return outcome
 
 
 def told(kind: str, verdict: Verdict, *rules: RuleResult) -> Answer:
@@ -50,7 +59,7 @@ def test_decisions_that_are_not_those_of_the_subjects_are_refused() -> None:
 
 def test_a_review_that_asked_about_nothing_has_no_conclusion() -> None:
     with pytest.raises(ValueError, match="needs a decision"):
-        conclude(parse_review(encode(review(sync(git())))), ())
+        conclude(Ask((), Context("RootSync")), ())
 
 
 @pytest.mark.parametrize("verdict", [VERIFIED, Exempt(Reason.STATIC_PASS, "static-pass: x")])

@@ -6,10 +6,11 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gate.server.logs import configure
+from gate.server.logs import LineHandler, configure
 
 
 @pytest.fixture
@@ -48,6 +49,26 @@ def test_a_traceback_is_part_of_the_line(stream: io.StringIO) -> None:
     entry = json.loads(stream.getvalue())
     assert entry["bug"] == "0a1b"
     assert "ValueError: invalid literal" in entry["traceback"]
+
+
+def test_lines_of_many_threads_stay_whole(stream: io.StringIO) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(400):
+            threads.submit(logging.getLogger("x").info, "line", extra={"number": number, "long": "y" * 2000})
+    assert {json.loads(line)["number"] for line in stream.getvalue().splitlines()} == set(range(400))
+
+
+def test_a_filter_of_the_handler_keeps_a_record_out(stream: io.StringIO) -> None:
+    handler = next(each for each in logging.getLogger().handlers if isinstance(each, LineHandler))
+    handler.addFilter(lambda record: record.name != "secret")
+    logging.getLogger("secret").warning("hidden")
+    assert stream.getvalue() == ""
+
+
+def test_a_record_that_cannot_be_written_stops_nobody(stream: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    stream.close()
+    logging.getLogger("x").warning("lost")
+    assert "--- Logging error ---" in capsys.readouterr().err
 
 
 def test_what_cannot_be_json_is_written_as_text(stream: io.StringIO) -> None:
