@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import SplitResult, urlsplit
 
 from gate.core import strictjson
 from gate.core.deadline import Deadline
@@ -33,7 +32,7 @@ _DOCKER_HUB_NAMES = frozenset({DOCKER_HUB, DOCKER_HUB_LOGIN, "registry-1.docker.
 _VERSION_PREFIXES = ("/v1/", "/v2/")  # of the API, in keys that docker wrote long ago
 _SCHEMES = ("https://", "http://")
 # What Go's path.Match knows besides literal characters: "*", "?" and one class of characters.
-_LABEL = re.compile(r"(?:[a-z0-9_*?-]|\[\^?[a-z0-9-]+\])*", re.ASCII)
+_LABEL = re.compile(r"(?:[a-z0-9_*?-]|\[\^?[a-z0-9-]+\])+", re.ASCII)
 _IPV6 = re.compile(r"\[[0-9a-f:.]+\]", re.ASCII)
 _CLASS_OR_CHARACTER = re.compile(r"\[\^?[a-z0-9-]+\]|.", re.ASCII)
 _VISIBLE = re.compile(r"[\x21-\x7e]+", re.ASCII)
@@ -77,7 +76,7 @@ class DockerConfig:
         """
         try:
             document = strictjson.loads_object(data, limit=CONFIG_BYTES)
-            auths = strictjson.expect_object(document.get("auths") or {}, '"auths"')
+            auths = strictjson.expect_object(document.get("auths", {}), '"auths"')
         except MalformedError as error:
             raise MalformedError(f"{source} is not a docker configuration: {error.message}") from error
         if len(auths) > ENTRIES:
@@ -150,28 +149,22 @@ def password(username: str, secret: str, what: str, source: str) -> Credential:
 
 
 def _login(key: str, value: strictjson.Json, source: str) -> Login | None:
-    url = _url(key)
-    if url is None:
-        return None
-    host, port = _split_port(url.netloc.lower())
+    """Return the entry, or None when it is for no image. The key is not a URL: "?" and "[" are part of its pattern."""
+    scheme = next((each for each in _SCHEMES if key.startswith(each)), "")
+    netloc, slash, path = key.removeprefix(scheme).partition("/")
+    host, port = _split_port(netloc.lower())
+    labels = _labels(host)
+    if labels is None or "@" in netloc or not (port.isascii() and (port.isdigit() or not port)):
+        return None  # before it is named in a message: it may hold a password
     what = f"the entry {quote(key)} of {source}"
     made = credential(strictjson.expect_object(value, what), what, source)
-    labels = _labels(host)
-    if made is None or labels is None:
+    if made is None:
         return None
-    path = url.path
+    path = slash + path
     if path.startswith(_VERSION_PREFIXES):
         path = path[len(_VERSION_PREFIXES[0]) - 1 :]
     path = "" if path == "/" else path
-    return Login(f"{url.netloc.lower()}{path}", labels, port, path, made)
-
-
-def _url(key: str) -> SplitResult | None:
-    try:
-        url = urlsplit(key if key.startswith(_SCHEMES) else f"https://{key}")
-    except ValueError:
-        return None
-    return url if url.netloc and "@" not in url.netloc else None
+    return Login(f"{netloc.lower()}{path}", labels, port, path, made)
 
 
 def _split_port(netloc: str) -> tuple[str, str]:

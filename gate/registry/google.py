@@ -136,8 +136,10 @@ class _MetadataToken:
         try:
             answer = wire.get(f"{self._server.ping_origin}/", _FLAVOR, _PING_BYTES, deadline)
         except UnavailableError as error:
-            message = f"there is no metadata server at {self._server.ping_origin} (elsewhere, set GATE_GOOGLE_CREDENTIALS_FILE)"
-            raise ConfigError(message) from error
+            where = self._server.ping_origin
+            raise ConfigError(
+                f"there is no metadata server at {where} (outside Google Cloud, set GATE_GOOGLE_CREDENTIALS_FILE)"
+            ) from error
         if answer.status != _OK or answer.headers.get("Metadata-Flavor") != _FLAVOR["Metadata-Flavor"]:
             raise ConfigError(f"what answers at {self._server.ping_origin} is not a metadata server")
 

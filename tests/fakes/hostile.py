@@ -30,6 +30,7 @@ class Seen:
     method: str
     target: str
     headers: dict[str, str]
+    body: bytes = b""
 
     @property
     def path(self) -> str:
@@ -79,11 +80,15 @@ def challenge(value: str) -> Reply:
 
 @dataclass(slots=True)
 class Hostile:
-    """Answers what its script says: per path a list of answers in order, of which the last repeats; else 404."""
+    """Answers what its script says: per path a list of answers in order, of which the last repeats.
+
+    A path without a script is answered with ``otherwise``.
+    """
 
     address: str = "127.0.0.1"
     tls: ssl.SSLContext | None = None
     stalls_handshake: bool = False
+    otherwise: Scripted = Reply(404, b"{}")
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
     _script: dict[str, list[Scripted]] = field(default_factory=lambda: defaultdict(list))
@@ -169,7 +174,7 @@ class Hostile:
         """Answer, and return whether the connection goes on."""
         with self._lock:
             self.seen.append(seen)
-            answers = self._script.get(seen.path, [Reply(404, b"{}")])
+            answers = self._script.get(seen.path, [self.otherwise])
             scripted = answers.pop(0) if len(answers) > 1 else answers[0]
         answer = scripted(seen) if callable(scripted) else scripted
         if isinstance(answer, Reply):
@@ -194,10 +199,13 @@ def _read_request(connection: socket.socket) -> Seen | None:
         data += more
         if data.startswith(b"\x16"):  # a TLS handshake at a server that speaks plain http
             return Seen("?", "/", {})
-    head, *lines = data.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    start, _, body = data.partition(b"\r\n\r\n")
+    head, *lines = start.decode("latin-1").split("\r\n")
     method, target, _ = head.split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return Seen(method, target, headers)
+    while len(body) < int(headers.get("content-length", "0")):
+        body += connection.recv(65536)
+    return Seen(method, target, headers, body)
 
 
 @dataclass(frozen=True, slots=True)
