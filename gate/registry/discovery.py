@@ -137,19 +137,20 @@ class Discovery:
         ]
         waited = [(digest, self._wait(future, f"blob {digest}", pushed=True)) for digest, future in pending]
         documents = {digest: data for digest, data in waited if data is not None}
-        return [
-            candidate
-            for item, form, descriptors in wanted
-            if descriptors
-            for candidate in form.read(item.manifest, item.location, documents)
+        found_here = [
+            candidate for item, form, _ in wanted for candidate in form.read(item.manifest, item.location, documents)
         ]
+        if len(found_here) > limits.CANDIDATES_READ:
+            # Many layers may share one payload, so the bytes alone do not bound how many signatures there are to check.
+            message = f"{len(found_here)} signatures are stored, more than {limits.CANDIDATES_READ}"
+            self._unreadable.append(UnavailableError(Reason.LIMIT, message))
+        return found_here[: limits.CANDIDATES_READ]
 
     def _wanted(self, item: _Found, form: formats.Format) -> tuple[Descriptor, ...]:
-        try:
-            return form.wanted(item.manifest)
-        except UnavailableError as error:
-            self._unreadable.append(error)
-            return ()
+        omitted = form.omitted(item.manifest)
+        if omitted is not None:
+            self._unreadable.append(omitted)
+        return form.wanted(item.manifest)
 
     def _blob_fetcher(self, descriptor: Descriptor) -> Callable[[], bytes]:
         return lambda: self.client.blob(self.repository, descriptor, limits.BUNDLE_BYTES, self.deadline)

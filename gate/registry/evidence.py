@@ -77,8 +77,8 @@ class EvidenceStore:
 
 
 def _weight(kept: Kept) -> int:
-    signed = (item for item in kept.evidence.candidates if isinstance(item, UntrustedSignature))
-    return ENTRY_BYTES * (1 + len(kept.evidence.candidates)) + sum(len(i.message) + len(i.signature) for i in signed)
+    signed = sum(len(item.message) + len(item.signature) for item in _signed(kept.evidence))
+    return ENTRY_BYTES * (1 + len(kept.evidence.candidates)) + signed
 
 
 @dataclass(slots=True)
@@ -162,6 +162,10 @@ def _merged(found: Evidence, known: Evidence) -> Evidence:
     """Return what was found, and the signatures known from before where something could not be read."""
     if not found.unreadable:
         return found
-    signed = tuple(item for item in known.candidates if isinstance(item, UntrustedSignature))
-    candidates = dict.fromkeys((*found.candidates, *signed))
-    return Evidence(tuple(candidates)[: limits.KEPT_CANDIDATES], found.unreadable)
+    signed = dict.fromkeys((*_signed(found), *_signed(known)))
+    refused = (item for item in found.candidates if not isinstance(item, UntrustedSignature))
+    return Evidence((*tuple(signed)[: limits.CANDIDATES_KEPT], *refused), found.unreadable)
+
+
+def _signed(evidence: Evidence) -> tuple[UntrustedSignature, ...]:
+    return tuple(item for item in evidence.candidates if isinstance(item, UntrustedSignature))

@@ -38,18 +38,23 @@ class BundleFormat:
         return bool(_layers(manifest))
 
     def wanted(self, manifest: Manifest) -> tuple[Descriptor, ...]:
-        """Return the bundle layers; UnavailableError (limit) above 64 layers or 1 MiB a bundle."""
+        """Return the bundles of the first 64 layers, each of at most 1 MiB."""
+        layers = _layers(manifest)[: limits.SIGNATURE_LAYERS]
+        return tuple(layer for layer in layers if layer.size <= limits.BUNDLE_BYTES)
+
+    def omitted(self, manifest: Manifest) -> UnavailableError | None:
+        """Return what is above those limits, or None."""
         layers = _layers(manifest)
         if len(layers) > limits.SIGNATURE_LAYERS:
             message = f"a signature manifest has {len(layers)} bundles, more than {limits.SIGNATURE_LAYERS}"
-            raise UnavailableError(Reason.LIMIT, message)
+            return UnavailableError(Reason.LIMIT, message)
         if any(layer.size > limits.BUNDLE_BYTES for layer in layers):
-            raise UnavailableError(Reason.LIMIT, f"a bundle is larger than {limits.BUNDLE_BYTES} bytes")
-        return layers
+            return UnavailableError(Reason.LIMIT, f"a bundle is larger than {limits.BUNDLE_BYTES} bytes")
+        return None
 
     def read(self, manifest: Manifest, location: str, documents: Mapping[Digest, bytes]) -> tuple[Candidate, ...]:
         """Return one candidate for each bundle that was fetched."""
-        layers = _layers(manifest)
+        layers = _layers(manifest)[: limits.SIGNATURE_LAYERS]
         return tuple(
             # cosign puts one bundle into a manifest; two of somebody else's are told apart.
             self._candidate(location if len(layers) == 1 else f"{location} layer {number}", documents[layer.digest])

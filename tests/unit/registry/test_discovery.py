@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -191,7 +192,28 @@ def test_more_signatures_in_one_manifest_than_the_limit_are_a_problem(setup: Set
     for _ in range(limits.SIGNATURE_LAYERS + 1):
         SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
     evidence = setup.evidence()
-    assert (evidence.candidates, reasons(evidence)) == ((), [Reason.LIMIT])
+    assert (len(signatures(evidence)), reasons(evidence)) == (limits.SIGNATURE_LAYERS, [Reason.LIMIT])
+
+
+def test_a_payload_that_is_too_large_does_not_hide_the_good_one_beside_it(setup: Setup) -> None:
+    Signer.generate().sign_tag(setup.store, REPOSITORY, DIGEST, payload=b"x" * (limits.SIMPLESIGNING_BYTES + 1))
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    evidence = setup.evidence()
+    assert (len(signatures(evidence)), reasons(evidence)) == (1, [Reason.LIMIT])
+
+
+def test_no_more_than_256_candidates_are_judged_and_those_of_the_tag_come_first(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    referring = SIGNER.sign_referrer(setup.store, REPOSITORY, DIGEST)
+    raw, _ = setup.store.manifest(REPOSITORY, referring) or (b"", "")
+    setup.store.delete_manifest(REPOSITORY, referring)
+    for number in range(5):
+        many = json.loads(raw)
+        many |= {"layers": many["layers"] * limits.SIGNATURE_LAYERS, "annotations": {"n": str(number)}}
+        setup.store.push_manifest(REPOSITORY, json.dumps(many).encode())
+    evidence = setup.evidence()
+    assert (len(evidence.candidates), reasons(evidence)) == (limits.CANDIDATES_READ, [Reason.LIMIT])
+    assert signatures(evidence)[0] == ("simplesigning", f"tag {DIGEST.tag}.sig layer 0")
 
 
 def test_the_same_payload_signed_by_two_keys_is_fetched_once_and_gives_two_candidates(setup: Setup) -> None:

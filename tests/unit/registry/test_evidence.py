@@ -120,6 +120,20 @@ def test_refused_candidates_of_an_older_search_do_not_pile_up(setup: Setup) -> N
     assert not any(isinstance(item, RefusedCandidate) for item in setup.ask().candidates)
 
 
+def test_junk_that_a_failed_search_found_does_not_push_out_the_signature_that_was_known(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    (good,) = setup.ask().candidates
+    setup.store.untag(REPOSITORY, f"{DIGEST.tag}.sig")
+    for number in range(64):
+        SIGNER.sign_bundle(
+            setup.store, REPOSITORY, DIGEST, document=b"{}", manifest={"annotations": {"n": str(number)}}
+        )
+    setup.client.fail("*.sig", OUTAGE)
+    for _ in range(3):
+        setup.time += 60.0
+        assert good in setup.ask().candidates
+
+
 class Slow(StoreClient):
     """Answers nothing until it is told to."""
 
