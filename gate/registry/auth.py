@@ -78,7 +78,14 @@ class Authentication(oras.auth.base.AuthBackend):  # type: ignore[misc]  # oras 
         if credential is not None:
             return f"Bearer {credential.token}"
         bearer = self._bearer
-        return None if bearer is None else self._from_realm(bearer, repository, None, deadline)
+        if bearer is None:
+            return None
+        try:
+            return self._from_realm(bearer, repository, None, deadline)
+        except UnavailableError:
+            # The registry may have named another realm by now, or want none for this repository: let it say so itself.
+            self._bearer = None
+            return None
 
     def renewed(self, repository: str, challenges: Sequence[str], rejected: str | None, deadline: Deadline) -> str:
         """Return another Authorization than ``rejected``, or raise UnavailableError (registry-unauthorized)."""
@@ -87,8 +94,11 @@ class Authentication(oras.auth.base.AuthBackend):  # type: ignore[misc]  # oras 
             if f"Bearer {credential.token}" == rejected:
                 raise self.refusal()
             return f"Bearer {credential.token}"
-        self._bearer = bearer = self._challenged(challenges)
-        return self._from_realm(bearer, repository, rejected, deadline)
+        bearer = self._challenged(challenges)
+        shown = self._from_realm(bearer, repository, rejected, deadline)
+        # Only a realm that gave a token is asked first the next time: one bad challenge must not spoil the others.
+        self._bearer = bearer
+        return shown
 
     def refusal(self) -> UnavailableError:
         """Return the error for a registry that refuses what it was shown."""
