@@ -19,7 +19,7 @@ from gate.fronts.review import Record, Reviewer
 from gate.kube.api import SERVICE_ACCOUNT, in_cluster, own_namespace
 from gate.kube.secrets import read_secret_key
 from gate.registry.credentials import AccessToken, Anonymous, CredentialSource, HostGlobs, token_in_file
-from gate.registry.evidence import EvidenceStore, Flights, RegistrySource
+from gate.registry.evidence import SEARCHES_AT_ONCE, EvidenceStore, Flights, RegistrySource
 from gate.registry.exchange import Patience
 from gate.registry.registries import (
     REGISTRIES_BYTES,
@@ -36,10 +36,7 @@ from gate.trust.policyfile import load_policy as load_policy_file
 if TYPE_CHECKING:
     from flask import Flask
 
-SEARCHES_AT_ONCE = (
-    64  # digests that are searched for at once: as many as reviews are answered at once, and some to spare
-)
-REQUESTS_AT_ONCE = 64  # registry requests of one process: a search has up to three at once, most of its time one
+REQUESTS_AT_ONCE = 3 * SEARCHES_AT_ONCE  # registry requests of one process: a search begins with three at once
 SECRET_SECONDS = 2.0  # reading the token's Secret, inside a review that has 8 s
 TOKEN_KEY = "token"  # noqa: S105 (the name of a Secret's key, not a secret)
 

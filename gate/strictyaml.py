@@ -66,7 +66,8 @@ def parse(data: bytes, *, limit: int, name: str) -> Node:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{name}:{line}: is not YAML: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        # The last two: an escape that names no character, or a version number of thousands of digits.
         raise ConfigError(f"{name}: is not YAML: a character that YAML does not allow") from error
     if root is None:
         raise ConfigError(f"{name}: is empty")
@@ -107,7 +108,10 @@ def _convert(node: yaml.Node, name: str) -> Node:
                 raise ConfigError(f"{name}:{key.start_mark.line + 1}: found the key {quote(key.value)} twice")
             entries[key.value] = _convert(value, name)
         return Table(entries, line)
-    return Scalar(str(node.value), node.tag, line)
+    text = str(node.value)
+    if "\0" in text or any(0xD800 <= ord(char) <= 0xDFFF for char in text):  # noqa: PLR2004 (UTF-16 surrogates)
+        raise ConfigError(f"{name}:{line}: found a character that no name or key has")
+    return Scalar(text, node.tag, line)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from gate import __version__
@@ -56,5 +57,12 @@ def _run(parsed: argparse.Namespace) -> int:
     except BrokenPipeError:
         # Whoever read the results has seen enough; keep the interpreter from complaining at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_MISUSE
+    except Exception as error:  # noqa: BLE001 (a bug must not look like a verdict: 1 means denied)
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        print(
+            f"gate {parsed.command}: a bug in gate: {type(error).__name__} at {where.filename}:{where.lineno}",
+            file=sys.stderr,
+        )
         return EXIT_MISUSE
     return code

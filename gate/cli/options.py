@@ -46,6 +46,9 @@ def settings(arguments: argparse.Namespace) -> Settings:
     """Return the environment's settings, the options winning; ConfigError as Settings.parse()."""
     given = {"GATE_KEY": arguments.key, "GATE_POLICY": arguments.policy, "GATE_REGISTRIES": arguments.registries}
     overrides = {name: value for name, value in given.items() if value is not None}
+    for name, value in overrides.items():
+        if not value:
+            raise ConfigError(f"{flag(name)} is empty; it takes the name of a file")
     if arguments.key is not None:
         overrides["GATE_POLICY"] = ""
     return from_environment(overrides)

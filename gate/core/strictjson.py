@@ -20,6 +20,7 @@ Object: TypeAlias = Mapping[str, Json]
 _OBJECTS = (dict, Mapping)
 _ARRAYS = (list, Sequence)
 
+VALUES_LIMIT = 200_000  # values of one document, as many as commas and brackets; an object of 3 MiB has about 100,000
 DEPTH_LIMIT = 64  # nested arrays and objects; the formats read here need fewer than 20
 INTEGER_DIGITS_LIMIT = 40  # digits; no field of any format read here needs more than a 64-bit integer
 
@@ -28,6 +29,9 @@ def loads(data: bytes, *, limit: int, depth: int = DEPTH_LIMIT) -> Json:
     """Return the document in ``data`` (UTF-8, at most ``limit`` bytes, ``depth`` levels), or raise MalformedError."""
     if len(data) > limit:
         raise MalformedError(f"the document has {len(data)} bytes, more than {limit}")
+    # In memory a value takes up to sixty times its place in the text: bytes alone bound too little.
+    if sum(map(data.count, (b",", b"[", b"{"))) > VALUES_LIMIT:
+        raise MalformedError(f"the document has more than {VALUES_LIMIT} values")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from gate.service import Gate
 
 Record: TypeAlias = "dict[str, Json]"
 
+RECORDED_CHARACTERS = 256  # of a name in a record; Kubernetes has at most 253
 RECORDED_CANDIDATES = 16  # candidates of one decision in a record: enough to see what is wrong, too few to flood a log
 
 
@@ -98,11 +99,11 @@ def _record(review: Review, answer: configsync.Answer, decisions: tuple[Decision
     """Return the one record of a review: the true verdicts, also where a mode or a tenant's view changed the answer."""
     return {
         "uid": review.uid,
-        "operation": review.operation,
-        "kind": review.kind,
-        "namespace": review.namespace,
-        "name": review.name,
-        "user": review.username,
+        "operation": review.operation[:RECORDED_CHARACTERS],
+        "kind": review.kind[:RECORDED_CHARACTERS],
+        "namespace": review.namespace[:RECORDED_CHARACTERS],
+        "name": review.name[:RECORDED_CHARACTERS],
+        "user": review.username[:RECORDED_CHARACTERS],
         "dryRun": review.dry_run,
         "allowed": answer.allowed,
         "reason": str(answer.reason),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
-import secrets
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,7 +26,11 @@ READY_PATH = "/readyz"
 REVIEW_SECONDS = 8.0  # the most that a review may take; Config Sync itself waits 15 s, the API server 10 s by default
 ANSWER_SECONDS = 1.0  # kept back from the caller's own timeout, so that an answer is heard before it hangs up
 REVIEWS_AT_ONCE = 60  # more are told to come back; of the server's 64 threads 4 stay free for health checks
+READ_AT_ONCE = 62  # requests whose bodies are read or answered: who stalls there leaves threads for health checks
+LARGE_BYTES = 1 * limits.MIB
+LARGE_AT_ONCE = 2  # bodies above that; each takes up to 100 MiB while it is parsed
 
+_BUSY = f"{Reason.BUSY}: gate answers too many reviews at this moment; Config Sync asks again by itself"
 _DURATION = re.compile(r"(?:[0-9]{1,6}(?:\.[0-9]{1,9})?(?:h|ms|us|ns|m|s)){1,4}", re.ASCII)
 _PART = re.compile(r"([0-9.]+)(h|ms|us|ns|m|s)", re.ASCII)
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}  # seconds; Go time.ParseDuration
@@ -105,7 +110,7 @@ def create_app(
     """
     app = Flask("gate", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.REVIEW_BYTES
-    gauge = in_flight or InFlight()
+    gauge, reading, large = in_flight or InFlight(), InFlight(READ_AT_ONCE), InFlight(LARGE_AT_ONCE)
 
     @app.post(VALIDATE_PATH)
     def validate() -> Response:
@@ -113,13 +118,15 @@ def create_app(
         # A chunked body would be cut at the limit and then read as if it were whole; the API server never sends one.
         if request.content_length is None:
             return _text(411, "send the review with a Content-Length")
-        body = request.get_data(cache=False)
-        with gauge.enter() as admitted:
-            if not admitted:
-                message = (
-                    f"{Reason.BUSY}: gate answers too many reviews at this moment; Config Sync asks again by itself"
-                )
-                return _reply(reviews.refuse(body, Reason.BUSY, message))
+        with ExitStack() as held:
+            if not held.enter_context(reading.enter()):
+                return _text(503, "too many reviews are on their way; send it again")
+            # A large body costs many times its size while it is read; an object of a cluster is rarely above 1 MiB.
+            if request.content_length > LARGE_BYTES and not held.enter_context(large.enter()):
+                return _text(503, "too many large reviews are on their way; send it again")
+            body = request.get_data(cache=False)
+            if not held.enter_context(gauge.enter()):
+                return _reply(reviews.refuse(body, Reason.BUSY, _BUSY))
             return _guarded(reviews, body, deadline)
 
     @app.get(HEALTH_PATH)
@@ -144,7 +151,8 @@ def _guarded(reviews: Reviews, body: bytes, deadline: Deadline) -> Response:
     try:
         return _reply(reviews.answer(body, deadline))
     except Exception:
-        bug = secrets.token_hex(8)
+        # The same bug has the same id at every poll: a message that changes is a status that is written again.
+        bug = hashlib.sha256(traceback.format_exc().encode()).hexdigest()[:16]
         log.exception("a review failed", extra={"bug": bug})
         message = f"{Reason.INTERNAL}: a bug in gate; look for {bug} in its log and report what stands there"
         return _reply(reviews.refuse(body, Reason.INTERNAL, message))

@@ -92,7 +92,9 @@ class Authentication(oras.auth.base.AuthBackend):  # type: ignore[misc]  # oras 
             return self._shown(way, repository, credential, None, deadline)
         except UnavailableError as error:
             if credential is None or error.reason is not Reason.REGISTRY_UNAUTHORIZED:
-                raise
+                # The registry may have named another realm by now, or want none for this repository: let it say so.
+                self._way = None
+                return None
             renewed = self._credential(repository, deadline, fresh=True)
             if renewed == credential:
                 raise
@@ -103,10 +105,13 @@ class Authentication(oras.auth.base.AuthBackend):  # type: ignore[misc]  # oras 
         credential = self._credential(repository, deadline, fresh=True)
         way = None
         if credential is None or credential.kind is not Kind.BEARER:
-            self._way = way = self._challenged(challenges, credential)
+            way = self._challenged(challenges, credential)
         shown = self._shown(way, repository, credential, rejected, deadline)
         if shown is None or shown == rejected:
             raise self._refused(credential)
+        if way is not None:
+            # Only what was good for something is tried first the next time: a bad challenge must not spoil the others.
+            self._way = way
         return shown
 
     def refusal(self, repository: str, deadline: Deadline) -> UnavailableError:

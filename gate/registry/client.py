@@ -65,17 +65,20 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras carr
         self._patience = patience
         self._breaker = breaker
 
-    def manifest(self, repository: str, reference: str | Digest, deadline: Deadline) -> Document | None:
+    def manifest(
+        self, repository: str, reference: str | Digest, deadline: Deadline, *, limit: int = limits.MANIFEST_BYTES
+    ) -> Document | None:
         """Return the manifest or index, or None when the registry says with a 404 of its own that there is none.
 
         Its own: given by the origin that was asked, over its own TLS, and gate uses no proxies. A 404 that another host
         gives after a redirect says nothing about the registry and is an error.
         A manifest asked for by digest has that digest; by tag, it has the one that the registry names, if it does.
+        One of more than ``limit`` bytes is not read: UnavailableError (limit).
         """
         name = self._name(repository, reference)
         pushed = isinstance(reference, Digest)
         path = f"/v2/{repository}/manifests/{reference}"
-        question = Question(path, ACCEPTED, limits.MANIFEST_BYTES, repository, name, pushed)
+        question = Question(path, ACCEPTED, limit, repository, name, pushed)
         answer = self._ask(question, deadline)
         if answer.status == NOT_FOUND and not answer.elsewhere:
             return None

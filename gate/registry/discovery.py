@@ -21,6 +21,7 @@ from gate.core.signature import Candidate, Evidence, RefusedCandidate
 from gate.registry.client import Document
 
 UNKNOWN_FORMAT = "unknown"
+GRACE_SECONDS = 0.25  # after the deadline, for a client to say what kept it
 
 T = TypeVar("T")
 
@@ -28,8 +29,10 @@ T = TypeVar("T")
 class Client(Protocol):
     """What discovery asks of a registry; RegistryClient is the real one."""
 
-    def manifest(self, repository: str, reference: str | Digest, deadline: Deadline) -> Document | None:
-        """Return the manifest, or None when the registry says that there is none."""
+    def manifest(
+        self, repository: str, reference: str | Digest, deadline: Deadline, *, limit: int = limits.MANIFEST_BYTES
+    ) -> Document | None:
+        """Return the manifest of at most ``limit`` bytes, or None when the registry says that there is none."""
 
     def blob(self, repository: str, descriptor: Descriptor, limit: int, deadline: Deadline) -> bytes:
         """Return the blob."""
@@ -47,6 +50,7 @@ class _Found:
 
     location: str
     manifest: Manifest
+    size: int
 
 
 @dataclass(slots=True)
@@ -76,6 +80,8 @@ class Discovery:
         referred = [(descriptor, self._start(self._fetcher(descriptor))) for descriptor in listed]
         found = [self._wait(tag, self._signature_location)]
         found += [self._wait(future, _referrer(descriptor), pushed=True) for descriptor, future in referred]
+        for item in found[:1]:  # what the tag names has no size that is known before; it counts all the same
+            self._budget -= 0 if item is None else item.size
         candidates = self._read([item for item in found if item is not None])
         return Evidence((*candidates, *self._refused), tuple(self._unreadable))
 
@@ -89,7 +95,8 @@ class Discovery:
 
     def _fetcher(self, descriptor: Descriptor) -> Callable[[], _Found | None]:
         def fetch() -> _Found | None:
-            document = self.client.manifest(self.repository, descriptor.digest, self.deadline)
+            limit = min(descriptor.size, limits.MANIFEST_BYTES)
+            document = self.client.manifest(self.repository, descriptor.digest, self.deadline, limit=limit)
             # An index may still list what has been deleted: the registry says that it is not there.
             if document is None:
                 return None
@@ -103,7 +110,7 @@ class Discovery:
         manifest = parse_manifest(document.raw, document.media_type)
         if isinstance(manifest, Index):
             raise MalformedError("it is an index where a signature manifest should be")
-        return _Found(location, manifest)
+        return _Found(location, manifest, len(document.raw))
 
     def _listed(self, lists: Iterable[Sequence[Descriptor] | None]) -> tuple[Descriptor, ...]:
         """Return the distinct descriptors in a stable order, at most as many as are fetched for one digest."""
@@ -126,53 +133,68 @@ class Discovery:
         return True
 
     def _read(self, found: Sequence[_Found]) -> list[Candidate]:
-        """Fetch what the formats want of all manifests at once, and read the candidates."""
+        """Fetch what the formats want of all manifests at once, and read the candidates, at most 256."""
         wanted = [
             (item, form, self._wanted(item, form)) for item in found if (form := formats.recognise(item.manifest))
         ]
         # By digest and size again: a wrong size in one manifest must not keep another one's document from being read.
         unique = {(item.digest, item.size): item for _, _, descriptors in wanted for item in descriptors}
-        pending = [
-            (item.digest, self._start(self._blob_fetcher(item))) for item in unique.values() if self._reserve(item.size)
-        ]
+        pending = [(item.digest, self._start(self._blob_fetcher(item))) for item in unique.values()]
         waited = [(digest, self._wait(future, f"blob {digest}", pushed=True)) for digest, future in pending]
         documents = {digest: data for digest, data in waited if data is not None}
-        return [
-            candidate
-            for item, form, descriptors in wanted
-            if descriptors
-            for candidate in form.read(item.manifest, item.location, documents)
-        ]
+        candidates: list[Candidate] = []
+        for item, form, descriptors in wanted:
+            if len(candidates) > limits.CANDIDATES_READ:
+                break
+            own = {each.digest: documents[each.digest] for each in descriptors if each.digest in documents}
+            candidates += form.read(item.manifest, item.location, own)
+        if len(candidates) > limits.CANDIDATES_READ:
+            message = f"more than {limits.CANDIDATES_READ} signatures are stored for it"
+            self._unreadable.append(UnavailableError(Reason.LIMIT, message))
+        return candidates[: limits.CANDIDATES_READ]
 
     def _wanted(self, item: _Found, form: formats.Format) -> tuple[Descriptor, ...]:
-        try:
-            return form.wanted(item.manifest)
-        except UnavailableError as error:
-            self._unreadable.append(error)
-            return ()
+        """Return what the format wants of one manifest, as far as there are bytes left.
+
+        Each mention counts, not each document: many layers may share one blob, and each makes a candidate of its bytes.
+        """
+        omitted = form.omitted(item.manifest)
+        if omitted is not None:
+            self._unreadable.append(omitted)
+        return tuple(descriptor for descriptor in form.wanted(item.manifest) if self._reserve(descriptor.size))
 
     def _blob_fetcher(self, descriptor: Descriptor) -> Callable[[], bytes]:
         return lambda: self.client.blob(self.repository, descriptor, limits.BUNDLE_BYTES, self.deadline)
 
     def _start(self, task: Callable[[], T]) -> Future[T]:
-        return self.executor.submit(task)
+        def run() -> T:
+            if self._is_over():
+                # It waited for a thread all the time: that is gate's own queue, and no outage of anybody.
+                raise UnavailableError(Reason.BUSY, "gate asks too many things at this moment")
+            return task()
+
+        return self.executor.submit(run)
+
+    def _is_over(self) -> bool:
+        return self.deadline.clock() >= self.deadline.at
 
     def _wait(self, future: Future[T], location: str, *, pushed: bool = False) -> T | None:
         """Return the answer, or None with what went wrong recorded.
 
+        Only the client knows an outage when it meets one, so it is given a moment longer than the deadline to say so.
         How long it takes to read what was ``pushed`` is up to whoever pushed it. Running out of time there is no
         outage: else many large referrers would open a rule that says onUnavailable: allow.
         """
         try:
-            return future.result(self.deadline.remaining())
+            return future.result(max(self.deadline.at + GRACE_SECONDS - self.deadline.clock(), 0.0))
         except UnavailableError as error:
             provoked = pushed and error.reason is Reason.DEADLINE
             self._unreadable.append(UnavailableError(error.reason, error.message) if provoked else error)
         except MalformedError as error:
             self._refused.append(RefusedCandidate(UNKNOWN_FORMAT, location, error.reason, error.message))
         except TimeoutError:
-            message = "the deadline passed before the registry had answered"
-            self._unreadable.append(UnavailableError(Reason.DEADLINE, message, outage=not pushed))
+            message = "the deadline passed before everything was read"
+            self._unreadable.append(UnavailableError(Reason.DEADLINE, message))
         future.cancel()
         return None
 

@@ -26,9 +26,12 @@ from gate.registry.client import Document
 from gate.registry.discovery import Client, Discovery
 
 LOOK_AGAIN_SECONDS = 5.0  # a third of Config Sync's poll: a new signature is seen at the next one
-SEARCH_SECONDS = 8.0  # one search, whoever waits for it; as long as the longest review
+SEARCH_SECONDS = 7.0  # one search, whoever waits for it; a second less than the longest review, which hears its end
+SEARCHES_AT_ONCE = 64  # of one process; none waits for a thread, so that a search's time is the registry's
+SEARCHES_PER_HOST = 16  # one silent registry leaves room for the others
 ENTRIES = 4096  # digests; a cluster syncs as many images as it has RootSyncs and RepoSyncs
 KEPT_BYTES = 16 * limits.MIB  # signed bytes and signatures of all entries; one signature has about 1 KiB
+ENTRY_SHARE = 16  # an entry of more than a 16th of that is not kept: it would push out too many others
 ENTRY_BYTES = 256  # counted for an entry besides its signatures, so that empty ones are not free
 
 Key = tuple[str, str, Digest]  # registry host, repository, digest
@@ -50,50 +53,71 @@ class EvidenceStore:
         self.clock = clock
         self._entries, self._size = entries, size
         self._kept: OrderedDict[Key, Kept] = OrderedDict()
+        self._without: OrderedDict[Key, Kept] = OrderedDict()  # a place of their own: digests without signatures
         self._bytes = 0
         self._lock = threading.Lock()
 
     def get(self, key: Key) -> Kept | None:
         """Return what is kept, and make it the last to go."""
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None:
-                self._kept.move_to_end(key)
-            return kept
+            for entries in (self._kept, self._without):
+                if key in entries:
+                    entries.move_to_end(key)
+                    return entries[key]
+            return None
 
     def put(self, key: Key, kept: Kept) -> None:
-        """Keep the evidence in place of what was there; the least recently used entries make room."""
+        """Keep the evidence in place of what was there; the least recently used entries make room.
+
+        Anybody can ask about digests that nobody signed, so those push out only their like.
+        """
         with self._lock:
             self._drop(key)
+            if not _signed(kept.evidence):
+                self._without[key] = kept
+                if len(self._without) > self._entries:
+                    self._without.popitem(last=False)
+                return
+            if _weight(kept) > self._size // ENTRY_SHARE:
+                return
             self._kept[key] = kept
             self._bytes += _weight(kept)
-            while self._kept and (len(self._kept) > self._entries or self._bytes > self._size):
+            while len(self._kept) > self._entries or self._bytes > self._size:
                 self._drop(next(iter(self._kept)))
 
     def _drop(self, key: Key) -> None:
+        self._without.pop(key, None)
         dropped = self._kept.pop(key, None)
         if dropped is not None:
             self._bytes -= _weight(dropped)
 
 
 def _weight(kept: Kept) -> int:
-    signed = (item for item in kept.evidence.candidates if isinstance(item, UntrustedSignature))
-    return ENTRY_BYTES * (1 + len(kept.evidence.candidates)) + sum(len(i.message) + len(i.signature) for i in signed)
+    signed = sum(len(item.message) + len(item.signature) for item in _signed(kept.evidence))
+    return ENTRY_BYTES * (1 + len(kept.evidence.candidates)) + signed
 
 
 @dataclass(slots=True)
 class Flights:
-    """The searches that are under way, one for each digest; thread safe."""
+    """The searches that are under way, one for each digest; thread safe.
+
+    ``executor`` has a thread for each of ``limit`` searches.
+    """
 
     executor: Executor
+    limit: int = SEARCHES_AT_ONCE
+    per_host: int = SEARCHES_PER_HOST
     _flying: dict[Key, Future[Evidence]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def join(self, key: Key, search: Callable[[], Evidence]) -> Future[Evidence]:
-        """Return the search for ``key`` that is under way, or start this one."""
+        """Return the search for ``key`` that is under way, or start this one; UnavailableError (busy) above a limit."""
         with self._lock:
             flight = self._flying.get(key)
             if flight is None:
+                on_host = sum(host == key[0] for host, _, _ in self._flying)
+                if len(self._flying) >= self.limit or on_host >= self.per_host:
+                    raise UnavailableError(Reason.BUSY, f"{on_host} searches at {key[0]} are under way already")
                 flight = self._flying[key] = self.executor.submit(self._fly, key, search)
             return flight
 
@@ -134,14 +158,15 @@ class RegistrySource:
         kept = self.store.get(key)
         if kept is not None and self.store.clock() - kept.looked_at < LOOK_AGAIN_SECONDS:
             return kept.evidence
-        flight = self.flights.join(key, lambda: self._search(key))
         try:
+            flight = self.flights.join(key, lambda: self._search(key))
             found = flight.result(deadline.remaining())
         except UnavailableError as error:
-            found = Evidence(unreadable=(error,))
+            # Who comes with too little time, or when gate is busy, has learnt nothing about the registry: no outage.
+            found = Evidence(unreadable=(UnavailableError(error.reason, error.message),))
         except TimeoutError:
             message = "the deadline passed before the registry had answered"
-            found = Evidence(unreadable=(UnavailableError(Reason.DEADLINE, message, outage=True),))
+            found = Evidence(unreadable=(UnavailableError(Reason.DEADLINE, message),))
         return found if kept is None else _merged(found, kept.evidence)
 
     def _search(self, key: Key) -> Evidence:
@@ -162,6 +187,10 @@ def _merged(found: Evidence, known: Evidence) -> Evidence:
     """Return what was found, and the signatures known from before where something could not be read."""
     if not found.unreadable:
         return found
-    signed = tuple(item for item in known.candidates if isinstance(item, UntrustedSignature))
-    candidates = dict.fromkeys((*found.candidates, *signed))
-    return Evidence(tuple(candidates)[: limits.KEPT_CANDIDATES], found.unreadable)
+    signed = dict.fromkeys((*_signed(found), *_signed(known)))
+    refused = (item for item in found.candidates if not isinstance(item, UntrustedSignature))
+    return Evidence((*tuple(signed)[: limits.CANDIDATES_KEPT], *refused), found.unreadable)
+
+
+def _signed(evidence: Evidence) -> tuple[UntrustedSignature, ...]:
+    return tuple(item for item in evidence.candidates if isinstance(item, UntrustedSignature))

@@ -140,9 +140,8 @@ class Transport:
     @contextlib.contextmanager
     def _slot(self, deadline: Deadline) -> Iterator[None]:
         if not self._slots.acquire(timeout=deadline.remaining()):
-            raise UnavailableError(
-                Reason.DEADLINE, f"{POOL} requests to the registry did not end within the deadline", outage=True
-            )
+            # Waiting in gate's own queue says nothing about the registry, so it is no outage.
+            raise UnavailableError(Reason.BUSY, f"{POOL} requests to the registry did not end within the deadline")
         with self._lock:
             self._in_flight += 1
         try:

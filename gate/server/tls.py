@@ -15,8 +15,8 @@ from typing import Any
 from gate.core.errors import ConfigError
 from gate.core.quote import quote
 
-HANDSHAKE_SECONDS = 5.0  # a whole handshake; the API server is next door
-REQUEST_SECONDS = 10.0  # head and body of one request together; the API server's own default timeout
+HANDSHAKE_SECONDS = 3.0  # a whole handshake; the API server is next door
+REQUEST_SECONDS = 5.0  # head and body of one request together; 8 MiB take a fraction of a second
 SEND_SECONDS = 5.0  # one answer, of a few KiB
 LINGER_SECONDS = 0.05  # waiting for the peer to close, which gunicorn does on its one main thread
 

@@ -48,8 +48,9 @@ def read_bounded(path: Path, limit: int, what: str) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)
-    except OSError as error:
-        raise ConfigError(f"{what} {quote(str(path))} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        why = getattr(error, "strerror", None) or "it is not the name of a file"
+        raise ConfigError(f"{what} {quote(str(path))} cannot be read: {why}") from error
     if len(data) > limit:
         raise ConfigError(f"{what} {quote(str(path))} has more than {limit} bytes")
     return data

@@ -37,13 +37,17 @@ class StoreClient:
         """Forget every failure."""
         self._failures.clear()
 
-    def manifest(self, repository: str, reference: str | Digest, deadline: Deadline) -> Document | None:
+    def manifest(
+        self, repository: str, reference: str | Digest, deadline: Deadline, *, limit: int = limits.MANIFEST_BYTES
+    ) -> Document | None:
         """Return the manifest or index, or None when there is none."""
         self._ask(f"/v2/{repository}/manifests/{reference}", deadline)
         found = self.store.manifest(repository, reference)
         if found is None:
             return None
         raw, media_type = found
+        if len(raw) > limit:
+            raise UnavailableError(Reason.LIMIT, f"the manifest has {len(raw)} bytes, more than {limit}")
         if isinstance(reference, Digest) and Digest.of(raw) != reference:
             raise UnavailableError(Reason.REGISTRY_ERROR, "the registry sent bytes with another digest")
         return Document(Digest.of(raw), media_type, raw)

@@ -20,6 +20,7 @@ from gate.core.policy import (
     Fail,
     Match,
     NoMatch,
+    OnUnavailable,
     Pass,
     Policy,
     Requirement,
@@ -200,3 +201,33 @@ def test_what_could_not_be_read_is_asked_for_again_at_once(setup: Setup) -> None
     assert isinstance(setup.ask(f"{HOST}/{REPOSITORY}@{digest}").verdict, Unavailable)
     setup.client.recover()
     assert setup.ask(f"{HOST}/{REPOSITORY}@{digest}").admits
+
+
+def failing_open() -> Policy:
+    authority = KeyAuthority("release", parse_public_key(SIGNER.public_pem))
+    everything = Match((ImageGlob.parse("**"),))
+    rule = Rule("r", everything, Signatures((authority,)), on_unavailable=OnUnavailable.ALLOW)
+    return Policy(NoMatch.DENY, Sources(SourceChoice.ALLOW, SourceChoice.ALLOW), (rule,))
+
+
+def test_a_registry_that_is_down_fails_open_where_the_rule_says_so(setup: Setup) -> None:
+    setup.client.fail("*", UnavailableError(Reason.REGISTRY_UNREACHABLE, "refused", outage=True))
+    assert setup.ask(f"{HOST}/{REPOSITORY}@{setup.push()}", failing_open()).verdict.reason is Reason.FAILED_OPEN
+
+
+@pytest.mark.parametrize("slow", ["*/blobs/*", "*/manifests/sha256:*"])
+def test_what_somebody_pushed_and_takes_too_long_does_not_fail_open(setup: Setup, slow: str) -> None:
+    digest = setup.push()
+    Signer.generate().sign_bundle(setup.store, REPOSITORY, digest)
+    setup.client.fail(slow, UnavailableError(Reason.DEADLINE, "the deadline passed", outage=True))
+    verdict = setup.ask(f"{HOST}/{REPOSITORY}@{digest}", failing_open()).verdict
+    assert isinstance(verdict, Unavailable)
+
+
+def test_a_review_with_too_little_time_does_not_fail_open(setup: Setup) -> None:
+    digest = setup.push()
+    gate = Gate(setup.source, lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    image = Reference.parse(f"{HOST}/{REPOSITORY}@{digest}")
+    verdict = gate.decide(failing_open(), image, Context(), Deadline(at=0.0, clock=lambda: 0.0)).verdict
+    assert isinstance(verdict, Unavailable)
+    assert verdict.reason is Reason.DEADLINE

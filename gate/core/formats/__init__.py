@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from gate.core.errors import UnavailableError
 from gate.core.formats.bundle import BundleFormat
 from gate.core.formats.simplesigning import SimpleSigningFormat
 from gate.core.oci import Descriptor, Digest, Manifest
@@ -25,7 +26,10 @@ class Format(Protocol):
         """Return whether the manifest, by its own content, holds candidates of this format."""
 
     def wanted(self, manifest: Manifest) -> tuple[Descriptor, ...]:
-        """Return the documents to fetch; UnavailableError (limit) when there are too many or they are too large."""
+        """Return the documents to fetch, within the limits: what is too much does not hide the rest."""
+
+    def omitted(self, manifest: Manifest) -> UnavailableError | None:
+        """Return why some documents are not wanted though the format could read them (limit), or None."""
 
     def read(self, manifest: Manifest, location: str, documents: Mapping[Digest, bytes]) -> tuple[Candidate, ...]:
         """Return the candidates of the manifest.

@@ -29,7 +29,7 @@ _MATERIALS = ("publicKey", "certificate", "x509CertificateChain")
 
 
 class BundleFormat:
-    """One candidate for each bundle layer."""
+    """One candidate for a manifest with a bundle."""
 
     name = "bundle"
 
@@ -38,22 +38,23 @@ class BundleFormat:
         return bool(_layers(manifest))
 
     def wanted(self, manifest: Manifest) -> tuple[Descriptor, ...]:
-        """Return the bundle layers; UnavailableError (limit) above 64 layers or 1 MiB a bundle."""
+        """Return the bundle, of at most 1 MiB; cosign puts one into a manifest, and only the first is read."""
+        return tuple(layer for layer in _layers(manifest)[:1] if layer.size <= limits.BUNDLE_BYTES)
+
+    def omitted(self, manifest: Manifest) -> UnavailableError | None:
+        """Return what is above those limits, or None."""
         layers = _layers(manifest)
-        if len(layers) > limits.SIGNATURE_LAYERS:
-            message = f"a signature manifest has {len(layers)} bundles, more than {limits.SIGNATURE_LAYERS}"
-            raise UnavailableError(Reason.LIMIT, message)
+        if len(layers) > 1:
+            return UnavailableError(Reason.LIMIT, f"a signature manifest has {len(layers)} bundles, more than 1")
         if any(layer.size > limits.BUNDLE_BYTES for layer in layers):
-            raise UnavailableError(Reason.LIMIT, f"a bundle is larger than {limits.BUNDLE_BYTES} bytes")
-        return layers
+            return UnavailableError(Reason.LIMIT, f"a bundle is larger than {limits.BUNDLE_BYTES} bytes")
+        return None
 
     def read(self, manifest: Manifest, location: str, documents: Mapping[Digest, bytes]) -> tuple[Candidate, ...]:
-        """Return one candidate for each bundle that was fetched."""
-        layers = _layers(manifest)
+        """Return the candidate, if its bundle was fetched."""
         return tuple(
-            # cosign puts one bundle into a manifest; two of somebody else's are told apart.
-            self._candidate(location if len(layers) == 1 else f"{location} layer {number}", documents[layer.digest])
-            for number, layer in enumerate(layers)
+            self._candidate(location, documents[layer.digest])
+            for layer in _layers(manifest)[:1]
             if layer.digest in documents
         )
 

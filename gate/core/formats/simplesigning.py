@@ -36,20 +36,25 @@ class SimpleSigningFormat:
         return any(layer.media_type == LAYER_TYPE for layer in manifest.layers)
 
     def wanted(self, manifest: Manifest) -> tuple[Descriptor, ...]:
-        """Return the payload layers; UnavailableError (limit) above 64 layers or 64 KiB a payload."""
+        """Return the payloads of the first 64 layers, each of at most 64 KiB."""
+        layers = _layers(manifest)[: limits.SIGNATURE_LAYERS]
+        return tuple(layer for layer in layers if layer.size <= limits.SIMPLESIGNING_BYTES)
+
+    def omitted(self, manifest: Manifest) -> UnavailableError | None:
+        """Return what is above those limits, or None."""
         layers = _layers(manifest)
         if len(layers) > limits.SIGNATURE_LAYERS:
             message = f"a signature manifest has {len(layers)} signatures, more than {limits.SIGNATURE_LAYERS}"
-            raise UnavailableError(Reason.LIMIT, message)
+            return UnavailableError(Reason.LIMIT, message)
         if any(layer.size > limits.SIMPLESIGNING_BYTES for layer in layers):
-            raise UnavailableError(Reason.LIMIT, f"a signed payload is larger than {limits.SIMPLESIGNING_BYTES} bytes")
-        return layers
+            return UnavailableError(Reason.LIMIT, f"a signed payload is larger than {limits.SIMPLESIGNING_BYTES} bytes")
+        return None
 
     def read(self, manifest: Manifest, location: str, documents: Mapping[Digest, bytes]) -> tuple[Candidate, ...]:
         """Return one candidate for each payload that was fetched."""
         return tuple(
             self._candidate(layer, f"{location} layer {number}", documents[layer.digest])
-            for number, layer in enumerate(_layers(manifest))
+            for number, layer in enumerate(_layers(manifest)[: limits.SIGNATURE_LAYERS])
             if layer.digest in documents
         )
 

@@ -291,3 +291,28 @@ def test_an_anonymous_client_says_that_it_has_no_credentials(asker: Asker, secur
     secure.on(TAGGED, challenge('Basic realm="x"'))
     with pytest.raises(UnavailableError, match="no credentials for it"):
         asker.client(secure, credentials=Anonymous()).manifest(REPOSITORY, "v1", within())
+
+
+@pytest.mark.parametrize("realm", ["https://elsewhere.example/token", "{url}/silent"])
+def test_a_bad_realm_of_one_repository_does_not_spoil_another(asker: Asker, registry: Hostile, realm: str) -> None:
+    bad = realm.format(url=registry.url)
+    registry.on("/v2/tenant/app/manifests/v1", challenge(f'Bearer realm="{bad}",service="fake"'))
+    registry.on("/silent", Reply(500))
+    registry.on(TAGGED, Reply(200, BODY))
+    client = asker.client(registry)
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            client.manifest("tenant/app", "v1", within())
+        assert client.manifest(REPOSITORY, "v1", within()) is not None
+
+
+def test_a_realm_that_gave_tokens_and_is_gone_is_no_obstacle_to_another_that_the_registry_names(
+    asker: Asker, registry: Hostile
+) -> None:
+    tokens = TokenServer(registry)
+    tokens.guard(REPOSITORY, "v1", BODY)
+    client = asker.client(registry)
+    assert client.manifest(REPOSITORY, "v1", within()) is not None
+    registry.on("/token", Reply(404))
+    registry.on("/v2/ns/open/manifests/v1", Reply(200, BODY))
+    assert client.manifest("ns/open", "v1", within()) is not None

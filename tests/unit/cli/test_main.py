@@ -226,3 +226,41 @@ def test_a_verdict_by_key_imports_neither_sigstore_nor_kubernetes_nor_a_web_serv
     modules = imported_by("verify", "--policy", str(policy), f"x.example/y@{DIGEST}")
     assert "oras" in modules
     assert not modules & unused
+
+
+@pytest.mark.parametrize(
+    "authority",
+    [
+        '{name: a, key: {file: "a\\0b"}}',
+        '{name: a, key: {file: "\\uD800"}}',
+        '{name: a, key: {data: "\\uD800"}}',
+        '{name: "\\UFFFFFFFF"}',
+    ],
+)
+def test_odd_characters_in_a_policy_are_misuse_and_no_bug(
+    authority: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "apiVersion: gate/v1\nkind: Policy\nnoMatch: deny\nsources: {git: deny, helmHttp: deny, helmOci: deny}\n"
+        f'rules: [{{name: r, match: {{images: ["**"]}}, authorities: [{authority}]}}]\n'
+    )
+    sentence = misuse(capsys, "verify", "--policy", str(policy), f"x.example/y@{DIGEST}")
+    assert "policy.yaml" in sentence
+    assert "bug" not in sentence
+
+
+@pytest.mark.parametrize("option", ["--key", "--policy", "--registries"])
+def test_an_empty_name_of_a_file_is_not_the_default(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert misuse(capsys, "verify", option, "", f"x.example/y@{DIGEST}").startswith(f"gate verify: {option} is empty")
+
+
+def test_a_bug_is_code_2_and_never_looks_like_a_denial(
+    key: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gate.cli.verify.exit_code", lambda _: 1 // 0)
+    policy = ["--key", key, "--timeout", "0.001"]
+    assert main(["verify", *policy, f"x.invalid/y@{DIGEST}"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("gate verify: a bug in gate: ZeroDivisionError at ")
+    assert said.count("\n") == 1

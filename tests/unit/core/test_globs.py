@@ -49,6 +49,10 @@ def test_a_text_matches_exactly_when_the_oracle_says_so(pattern: str, text: str)
         ("a*b*a", "aba", True),
         ("a*b*b*a", "aba", False),
         ("*b*", "abc", True),
+        ("a*", "ba", False),
+        ("a*c", "bc", False),
+        ("*ab*b", "ab", False),  # nor may a middle part and an end
+        ("*ab*ba*", "aba", False),
         ("a.c", "abc", False),  # nothing but * is special
         ("a?c", "abc", False),
         ("[ab]", "a", False),
@@ -95,6 +99,7 @@ def test_a_repository_matches_exactly_when_the_oracle_says_so(pattern: list[str]
         ("reg.io/a/**/b/**/c", "reg.io/a/x/b/y/c", True),
         ("reg.io/a/**/b/**/c", "reg.io/a/b/x/b/y/c", True),
         ("reg.io/a/**/b/**/c", "reg.io/a/x/b/c", False),
+        ("reg.io/a/**/b/**/c", "reg.io/a/x/y/z/c", False),
         ("reg.io/a-*", "reg.io/a-b", True),
         ("reg.io/a-*", "reg.io/a", False),
         ("reg.io/*/prod", "reg.io/team/prod", True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -30,25 +31,39 @@ def ask(image: Image, rule: Rule | None, *unreadable: UnavailableError, no_match
     return decide(image.reference, evidence, () if rule is None else (rule,), no_match, NOW)
 
 
-CASES: dict[str, tuple[Decision, str]] = {
-    "no signature": (ask(IMAGE, BAD), "no signatures found for "),
-    "untrusted": (ask(SIGNED, BAD), "untrusted: none of the 1 signatures found for "),
-    "not enough": (ask(SIGNED, PAIR), 'not-enough-signers: rule "release" wants 2 distinct signers of '),
-    "unavailable": (ask(IMAGE, BAD, TIMEOUT), "registry-unreachable: "),
-    "failed open": (ask(IMAGE, replace(BAD, on_unavailable=OnUnavailable.ALLOW), TIMEOUT), "failed-open: "),
-    "static fail": (ask(IMAGE, rule_for(Fail())), 'static-fail: rule "release" refuses '),
-    "static pass": (ask(IMAGE, rule_for(Pass())), 'static-pass: rule "release" admits '),
-    "no rule": (ask(IMAGE, None), "no-rule: no rule of the policy matches "),
-    "no rule, warned": (ask(IMAGE, None, no_match=NoMatch.WARN), "no-rule-allowed: no rule of the policy matches "),
-    "no rule, allowed": (ask(IMAGE, None, no_match=NoMatch.ALLOW), "no-rule-allowed: no rule of the policy matches "),
-    "warned": (ask(IMAGE, replace(BAD, mode=Mode.WARN)), 'warned: rule "release" (warn): no signatures found for '),
-    "verified": (ask(SIGNED, rule_for(signer())), "verified: "),
+CASES: dict[str, tuple[Callable[[], Decision], str]] = {
+    "no signature": (lambda: ask(IMAGE, BAD), "no signatures found for "),
+    "untrusted": (lambda: ask(SIGNED, BAD), "untrusted: none of the 1 signatures found for "),
+    "not enough": (lambda: ask(SIGNED, PAIR), 'not-enough-signers: rule "release" wants 2 distinct signers of '),
+    "unavailable": (lambda: ask(IMAGE, BAD, TIMEOUT), "registry-unreachable: "),
+    "failed open": (lambda: ask(IMAGE, replace(BAD, on_unavailable=OnUnavailable.ALLOW), TIMEOUT), "failed-open: "),
+    "static fail": (lambda: ask(IMAGE, rule_for(Fail())), 'static-fail: rule "release" refuses '),
+    "static pass": (lambda: ask(IMAGE, rule_for(Pass())), 'static-pass: rule "release" admits '),
+    "no rule": (lambda: ask(IMAGE, None), "no-rule: no rule of the policy matches "),
+    "no rule, warned": (
+        lambda: ask(IMAGE, None, no_match=NoMatch.WARN),
+        "no-rule-allowed: no rule of the policy matches ",
+    ),
+    "no rule, allowed": (
+        lambda: ask(IMAGE, None, no_match=NoMatch.ALLOW),
+        "no-rule-allowed: no rule of the policy matches ",
+    ),
+    "warned": (
+        lambda: ask(IMAGE, replace(BAD, mode=Mode.WARN)),
+        'warned: rule "release" (warn): no signatures found for ',
+    ),
+    "verified": (lambda: ask(SIGNED, rule_for(signer())), "verified: "),
 }
+
+
+def message_of(name: str) -> str:
+    return CASES[name][0]().verdict.message
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_message_is_one_line_that_begins_with_the_reason_and_names_the_whole_digest(name: str) -> None:
-    decision, beginning = CASES[name]
+    make, beginning = CASES[name]
+    decision = make()
     message = decision.verdict.message
     assert message.startswith(beginning)
     assert message.startswith(("no signatures found", f"{decision.verdict.reason}: "))
@@ -59,23 +74,23 @@ def test_every_message_is_one_line_that_begins_with_the_reason_and_names_the_who
 
 
 def test_the_cases_above_are_every_kind_of_answer() -> None:
-    assert {type(decision.verdict) for decision, _ in CASES.values()} == {Verified, Exempt, Denied, Unavailable}
+    assert {type(make().verdict) for make, _ in CASES.values()} == {Verified, Exempt, Denied, Unavailable}
 
 
 def test_a_denial_says_what_to_do() -> None:
-    assert "sign this digest, not a tag" in CASES["no signature"][0].verdict.message
-    assert "sign with the key that the rule names" in CASES["untrusted"][0].verdict.message
-    assert "add the missing signatures to this digest" in CASES["not enough"][0].verdict.message
-    assert "check the registry's name" in CASES["unavailable"][0].verdict.message
-    assert "sync another digest" in CASES["static fail"][0].verdict.message
-    assert "add a rule for it" in CASES["no rule"][0].verdict.message
+    assert "sign this digest, not a tag" in message_of("no signature")
+    assert "sign with the key that the rule names" in message_of("untrusted")
+    assert "add the missing signatures to this digest" in message_of("not enough")
+    assert "check the registry's name" in message_of("unavailable")
+    assert "sync another digest" in message_of("static fail")
+    assert "add a rule for it" in message_of("no rule")
 
 
 def test_attestations_alone_are_named() -> None:
     image = Image.push()
     signer().sign_bundle(image.store, REPOSITORY, image.digest, predicate_type="https://slsa.dev/provenance/v1")
     assert "(only attestations, which are not signatures)" in ask(image, BAD).verdict.message
-    assert "attestations" not in CASES["no signature"][0].verdict.message
+    assert "attestations" not in message_of("no signature")
 
 
 def test_an_untrusted_message_counts_the_reasons_and_tells_the_most_telling_one() -> None:
@@ -197,5 +212,5 @@ def test_a_thousand_refused_candidates_do_not_lengthen_the_message() -> None:
 
 
 def test_the_sentences_that_other_parts_use_are_the_same() -> None:
-    assert CASES["no signature"][0].verdict.message == no_signature_message(IMAGE.reference, "release")
-    assert CASES["no rule"][0].verdict.message == no_rule_message(IMAGE.reference)
+    assert message_of("no signature") == no_signature_message(IMAGE.reference, "release")
+    assert message_of("no rule") == no_rule_message(IMAGE.reference)

@@ -184,3 +184,11 @@ def test_a_stream_that_holds_something_else_is_refused(data: bytes) -> None:
 def test_a_stream_that_is_too_large_is_refused() -> None:
     with pytest.raises(MalformedError, match="the stream has 3 bytes, more than 2"):
         list(strictjson.split(b"1 2", limit=2))
+
+
+def test_a_document_of_too_many_values_is_refused_before_it_takes_memory() -> None:
+    most = b"[" + b"0," * (strictjson.VALUES_LIMIT - 1) + b"0]"
+    assert strictjson.loads(most, limit=len(most))
+    for more in (b"[" + b"0," * strictjson.VALUES_LIMIT + b"0]", b"[" + b"{}," * strictjson.VALUES_LIMIT + b"{}]"):
+        with pytest.raises(MalformedError, match="more than 200000 values"):
+            strictjson.loads(more, limit=len(more))

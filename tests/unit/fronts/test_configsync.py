@@ -410,7 +410,8 @@ def claims_of(document: Document | None) -> set[str]:
     if found.get(IMAGE_TO_SYNC, "") != "":
         claims.add(str(found[IMAGE_TO_SYNC]))
     if found.get(SOURCE_URL) or found.get(SOURCE_COMMIT):
-        claims.add(f"{found.get(SOURCE_URL)}@sha256:{found.get(SOURCE_COMMIT)}")
+        # An absent half and an empty one are the same.
+        claims.add(f"{found.get(SOURCE_URL) or ''}@sha256:{found.get(SOURCE_COMMIT) or ''}")
     return claims
 
 

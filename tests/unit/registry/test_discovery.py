@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import pytest
 from gate.core import limits
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
-from gate.core.oci import OCI_INDEX, Descriptor, Digest
+from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence, RefusedCandidate, UntrustedSignature
 from gate.demo import layouts
@@ -191,7 +192,28 @@ def test_more_signatures_in_one_manifest_than_the_limit_are_a_problem(setup: Set
     for _ in range(limits.SIGNATURE_LAYERS + 1):
         SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
     evidence = setup.evidence()
-    assert (evidence.candidates, reasons(evidence)) == ((), [Reason.LIMIT])
+    assert (len(signatures(evidence)), reasons(evidence)) == (limits.SIGNATURE_LAYERS, [Reason.LIMIT])
+
+
+def test_a_payload_that_is_too_large_does_not_hide_the_good_one_beside_it(setup: Setup) -> None:
+    Signer.generate().sign_tag(setup.store, REPOSITORY, DIGEST, payload=b"x" * (limits.SIMPLESIGNING_BYTES + 1))
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    evidence = setup.evidence()
+    assert (len(signatures(evidence)), reasons(evidence)) == (1, [Reason.LIMIT])
+
+
+def test_no_more_than_256_candidates_are_judged_and_those_of_the_tag_come_first(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    referring = SIGNER.sign_referrer(setup.store, REPOSITORY, DIGEST)
+    raw, _ = setup.store.manifest(REPOSITORY, referring) or (b"", "")
+    setup.store.delete_manifest(REPOSITORY, referring)
+    for number in range(5):
+        many = json.loads(raw)
+        many |= {"layers": many["layers"] * limits.SIGNATURE_LAYERS, "annotations": {"n": str(number)}}
+        setup.store.push_manifest(REPOSITORY, json.dumps(many).encode())
+    evidence = setup.evidence()
+    assert (len(evidence.candidates), reasons(evidence)) == (limits.CANDIDATES_READ, [Reason.LIMIT])
+    assert signatures(evidence)[0] == ("simplesigning", f"tag {DIGEST.tag}.sig layer 0")
 
 
 def test_the_same_payload_signed_by_two_keys_is_fetched_once_and_gives_two_candidates(setup: Setup) -> None:
@@ -201,12 +223,34 @@ def test_the_same_payload_signed_by_two_keys_is_fetched_once_and_gives_two_candi
     assert sum("/blobs/" in path for path in setup.client.requests) == 1
 
 
-def test_a_registry_that_does_not_answer_before_the_deadline_is_an_outage(setup: Setup) -> None:
-    ticks = iter(range(1000))
-    deadline = Deadline(at=-1.0, clock=lambda: float(next(ticks)))
+def test_what_waited_for_a_thread_until_the_deadline_is_no_outage(setup: Setup) -> None:
+    deadline = Deadline(at=0.0, clock=lambda: 0.0)
     evidence = Discovery(setup.client, REPOSITORY, DIGEST, deadline, setup.executor).run()
-    assert {error.reason for error in evidence.unreadable} == {Reason.DEADLINE}
-    assert all(error.outage for error in evidence.unreadable)
+    assert [(error.reason, error.outage) for error in evidence.unreadable] == [(Reason.BUSY, False)] * 3
+    assert setup.client.requests == []
+
+
+def test_a_list_that_gives_a_manifest_a_smaller_size_does_not_make_gate_read_it(setup: Setup) -> None:
+    setup.store.referrers_api = False
+    pushed = SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST, manifest={"padding": "x" * limits.MIB})
+    lie = layouts.descriptor_fields(Descriptor(OCI_MANIFEST, pushed, 1))
+    setup.store.push_manifest(REPOSITORY, layouts.index([lie]), OCI_INDEX, tag=DIGEST.tag)
+    evidence = setup.evidence()
+    assert (evidence.candidates, reasons(evidence)) == ((), [Reason.LIMIT])
+
+
+def test_many_layers_that_share_one_large_payload_count_each(setup: Setup) -> None:
+    payload = b" " * limits.SIMPLESIGNING_BYTES
+    referring = SIGNER.sign_referrer(setup.store, REPOSITORY, DIGEST, payload=payload)
+    raw, _ = setup.store.manifest(REPOSITORY, referring) or (b"", "")
+    setup.store.delete_manifest(REPOSITORY, referring)
+    for number in range(5):
+        many = json.loads(raw)
+        many |= {"layers": many["layers"] * limits.SIGNATURE_LAYERS, "annotations": {"n": str(number)}}
+        setup.store.push_manifest(REPOSITORY, json.dumps(many).encode())
+    evidence = setup.evidence()
+    assert len(evidence.candidates) <= limits.EVIDENCE_BYTES // limits.SIMPLESIGNING_BYTES
+    assert Reason.LIMIT in reasons(evidence)
 
 
 def test_evidence_comes_in_the_same_order_every_time(setup: Setup) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -120,6 +121,20 @@ def test_refused_candidates_of_an_older_search_do_not_pile_up(setup: Setup) -> N
     assert not any(isinstance(item, RefusedCandidate) for item in setup.ask().candidates)
 
 
+def test_junk_that_a_failed_search_found_does_not_push_out_the_signature_that_was_known(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    (good,) = setup.ask().candidates
+    setup.store.untag(REPOSITORY, f"{DIGEST.tag}.sig")
+    for number in range(64):
+        SIGNER.sign_bundle(
+            setup.store, REPOSITORY, DIGEST, document=b"{}", manifest={"annotations": {"n": str(number)}}
+        )
+    setup.client.fail("*.sig", OUTAGE)
+    for _ in range(3):
+        setup.time += 60.0
+        assert good in setup.ask().candidates
+
+
 class Slow(StoreClient):
     """Answers nothing until it is told to."""
 
@@ -151,8 +166,7 @@ def test_who_waits_leaves_at_their_own_deadline_and_the_search_goes_on(setup: Se
     with ThreadPoolExecutor(8) as requests, ThreadPoolExecutor(4) as searches:
         source = RegistrySource(HOST, slow, setup.kept, Flights(searches), requests)
         evidence = source.evidence(REPOSITORY, DIGEST, Deadline.after(0.05, lambda: 0.0))
-        assert [error.reason for error in evidence.unreadable] == [Reason.DEADLINE]
-        assert evidence.unreadable[0].outage
+        assert [(error.reason, error.outage) for error in evidence.unreadable] == [(Reason.DEADLINE, False)]
         slow.go.set()
     assert setup.source.known(REPOSITORY, DIGEST) is not None
 
@@ -185,20 +199,59 @@ def test_the_least_recently_used_entry_goes_first_when_there_are_too_many() -> N
     assert (store.get(first), store.get(second), store.get(third)) == (kept, None, kept)
 
 
-def test_entries_go_when_their_bytes_are_too_many_and_one_that_is_too_large_is_not_kept() -> None:
-    store = EvidenceStore(lambda: 0.0, size=10_000)
-    for number in range(10):
-        store.put(*entry(number, size=2000))
-    assert sum(store.get(entry(number)[0]) is not None for number in range(10)) == 3
-    store.put(*entry(99, size=20_000))
+def test_entries_go_when_their_bytes_are_too_many() -> None:
+    store = EvidenceStore(lambda: 0.0, size=40_000)
+    for number in range(30):
+        store.put(*entry(number, size=1488))
+    assert [number for number in range(30) if store.get(entry(number)[0])] == list(range(10, 30))
+
+
+def test_an_entry_that_is_too_large_is_not_kept_and_pushes_nothing_out() -> None:
+    store = EvidenceStore(lambda: 0.0, size=40_000)
+    store.put(*entry(1))
+    store.put(*entry(99, size=39_000))
     assert store.get(entry(99)[0]) is None
-    store.put(*entry(1, size=2000))
     assert store.get(entry(1)[0]) is not None
 
 
+def test_digests_without_signatures_push_out_only_their_like() -> None:
+    store = EvidenceStore(lambda: 0.0, entries=3)
+    store.put(*entry(0))
+    unsigned = [(HOST, REPOSITORY, Digest.of(f"unsigned {number}".encode())) for number in range(10)]
+    for key in unsigned:
+        store.put(key, Kept(Evidence(), 0.0))
+    assert store.get(entry(0)[0]) is not None
+    assert [store.get(key) is not None for key in unsigned] == [False] * 7 + [True] * 3
+
+
+def test_an_entry_that_loses_or_gains_signatures_is_kept_once() -> None:
+    store = EvidenceStore(lambda: 0.0)
+    key, signed = entry(0)
+    for kept in (signed, Kept(Evidence(), 1.0), signed):
+        store.put(key, kept)
+        assert store.get(key) == kept
+
+
 def test_replacing_an_entry_frees_its_bytes() -> None:
-    store = EvidenceStore(lambda: 0.0, size=10_000)
+    store = EvidenceStore(lambda: 0.0, size=100_000)
     for _ in range(100):
         store.put(*entry(1, size=4000))
     store.put(*entry(2, size=4000))
     assert store.get(entry(1)[0]) is not None
+
+
+def test_one_host_does_not_take_all_searches_and_what_is_refused_is_no_outage(setup: Setup) -> None:
+    slow = Slow(setup.store)
+    with ThreadPoolExecutor(16) as requests, ThreadPoolExecutor(4) as searches, ThreadPoolExecutor(4) as crowd:
+        flights = Flights(searches, limit=3, per_host=2)
+        source = RegistrySource("slow.example", slow, setup.kept, flights, requests)
+        other = RegistrySource(HOST, setup.client, setup.kept, flights, requests)
+        deadline = Deadline.after(5, lambda: 0.0)
+        waiting = [crowd.submit(source.evidence, REPOSITORY, Digest.of(bytes([n])), deadline) for n in range(2)]
+        while len(flights._flying) < 2:
+            time.sleep(0.001)
+        refused = source.evidence(REPOSITORY, Digest.of(b"third"), deadline)
+        assert [(error.reason, error.outage) for error in refused.unreadable] == [(Reason.BUSY, False)]
+        assert other.evidence(REPOSITORY, DIGEST, deadline) == Evidence()
+        slow.go.set()
+        assert all(future.result(10) == Evidence() for future in waiting)

@@ -332,17 +332,12 @@ def test_a_bundle_and_a_statement_of_1_mib_are_the_largest() -> None:
         parse_statement(statement() + b" " * 1024 * 1024)
 
 
-def test_each_bundle_is_a_candidate_of_its_own_and_a_bad_one_disables_none() -> None:
-    good, bad, other = bundle(), b"{", bundle(mediaType="x")
-    layers = (layer(bad), layer(b"foreign", "text/x"), layer(good), layer(other))
-    found = FORM.read(manifest(*layers), "here", {Digest.of(data): data for data in (good, bad, other)})
-    assert [type(item) for item in found] == [RefusedCandidate, UntrustedSignature, RefusedCandidate]
-
-
-def test_two_bundles_of_one_manifest_have_places_of_their_own() -> None:
+def test_of_several_bundles_in_one_manifest_only_the_first_is_read() -> None:
     good, bad = bundle(), b"{"
-    found = FORM.read(manifest(layer(bad), layer(good)), "here", {Digest.of(data): data for data in (good, bad)})
-    assert len({item.location for item in found}) == 2
+    documents = {Digest.of(data): data for data in (good, bad)}
+    (found,) = FORM.read(manifest(layer(b"foreign", "text/x"), layer(good), layer(bad)), "here", documents)
+    assert isinstance(found, UntrustedSignature)
+    assert found.location == "here"
 
 
 def test_a_bundle_that_was_not_fetched_is_no_candidate() -> None:
@@ -369,20 +364,24 @@ def test_only_the_bundle_layers_are_wanted() -> None:
     assert FORM.wanted(manifest(layer(b"y", "text/x"), wanted)) == (wanted,)
 
 
-def test_64_bundles_in_one_manifest_are_the_most() -> None:
-    assert len(FORM.wanted(manifest(*[layer(b"x")] * 64))) == 64
-    with pytest.raises(UnavailableError, match="has 65 bundles, more than 64") as caught:
-        FORM.wanted(manifest(*[layer(b"x")] * 65))
-    assert caught.value.reason is Reason.LIMIT
-    assert not caught.value.outage
+def test_a_second_bundle_in_one_manifest_is_not_fetched() -> None:
+    two = manifest(layer(b"x"), layer(b"y"))
+    assert FORM.omitted(manifest(layer(b"x"))) is None
+    assert [item.digest for item in FORM.wanted(two)] == [Digest.of(b"x")]
+    assert_limit(FORM.omitted(two), "a signature manifest has 2 bundles, more than 1")
 
 
 def test_a_bundle_that_says_it_is_larger_than_1_mib_is_not_fetched() -> None:
-    assert FORM.wanted(manifest(Descriptor(BUNDLE_TYPE, DIGEST, 1024 * 1024)))
-    with pytest.raises(UnavailableError, match="a bundle is larger than 1048576 bytes") as caught:
-        FORM.wanted(manifest(Descriptor(BUNDLE_TYPE, DIGEST, 1024 * 1024 + 1)))
-    assert caught.value.reason is Reason.LIMIT
-    assert not caught.value.outage
+    largest, larger = Descriptor(BUNDLE_TYPE, DIGEST, 1024 * 1024), Descriptor(BUNDLE_TYPE, DIGEST, 1024 * 1024 + 1)
+    assert FORM.omitted(manifest(largest)) is None
+    assert FORM.wanted(manifest(largest)) == (largest,)
+    assert FORM.wanted(manifest(larger)) == ()
+    assert_limit(FORM.omitted(manifest(larger)), "a bundle is larger than 1048576 bytes")
+
+
+def assert_limit(omitted: UnavailableError | None, message: str) -> None:
+    assert omitted is not None
+    assert (omitted.reason, omitted.outage, omitted.message) == (Reason.LIMIT, False, message)
 
 
 names = st.sampled_from(

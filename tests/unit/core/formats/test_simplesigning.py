@@ -209,22 +209,24 @@ def test_only_the_payload_layers_are_wanted() -> None:
 
 
 def test_64_signatures_in_one_manifest_are_the_most() -> None:
-    assert len(FORM.wanted(manifest(*[layer(b"x")] * 64))) == 64
-    with pytest.raises(UnavailableError, match="has 65 signatures, more than 64") as caught:
-        FORM.wanted(manifest(*[layer(b"x")] * 65))
-    assert caught.value.reason is Reason.LIMIT
-    assert not caught.value.outage
+    full, over = manifest(*[layer(b"x")] * 64), manifest(*[layer(b"x")] * 65)
+    assert (len(FORM.wanted(full)), FORM.omitted(full)) == (64, None)
+    assert len(FORM.wanted(over)) == 64
+    assert len(FORM.read(over, "here", {Digest.of(b"x"): b"x"})) == 64
+    assert_limit(FORM.omitted(over), "a signature manifest has 65 signatures, more than 64")
 
 
-def test_a_payload_that_says_it_is_larger_than_64_kib_is_not_fetched() -> None:
-    def sized(size: int) -> Manifest:
-        return manifest(Descriptor(LAYER_TYPE, DIGEST, size))
+def test_a_payload_that_says_it_is_larger_than_64_kib_is_not_fetched_and_hides_no_other() -> None:
+    largest, larger = Descriptor(LAYER_TYPE, DIGEST, 64 * 1024), Descriptor(LAYER_TYPE, DIGEST, 64 * 1024 + 1)
+    both = manifest(larger, largest)
+    assert FORM.omitted(manifest(largest)) is None
+    assert FORM.wanted(both) == (largest,)
+    assert_limit(FORM.omitted(both), "a signed payload is larger than 65536 bytes")
 
-    assert FORM.wanted(sized(64 * 1024))
-    with pytest.raises(UnavailableError, match="a signed payload is larger than 65536 bytes") as caught:
-        FORM.wanted(sized(64 * 1024 + 1))
-    assert caught.value.reason is Reason.LIMIT
-    assert not caught.value.outage
+
+def assert_limit(omitted: UnavailableError | None, message: str) -> None:
+    assert omitted is not None
+    assert (omitted.reason, omitted.outage, omitted.message) == (Reason.LIMIT, False, message)
 
 
 names = st.sampled_from(["critical", "identity", "image", "type", "docker-reference", "docker-manifest-digest", "x"])
