@@ -13,7 +13,7 @@ from gate.core.keys import parse_public_key
 from gate.core.oci import Digest, Reference
 from gate.core.policy import Context, Policy, single_key_policy
 from gate.core.verdict import Decision
-from gate.demo import endpoints
+from gate.demo import endpoints, layouts
 from gate.demo.signer import Signer
 from gate.demo.store import Store
 from gate.registry.evidence import EvidenceStore, Flights, RegistrySource
@@ -29,7 +29,8 @@ POLICY = single_key_policy(KeyAuthority("release", parse_public_key(SIGNER.publi
 def published(*, referrers_api: bool = True) -> tuple[Digest, Callable[[Seen], Reply]]:
     """Return the digest of an image that is signed, and the answers of a registry that has it."""
     store = Store(referrers_api=referrers_api)
-    digest = store.push_manifest(REPOSITORY, b'{"schemaVersion": 2}', tag="v1")
+    config: layouts.Fields = {"mediaType": "application/x", "digest": str(Digest.of(b"")), "size": 0}
+    digest = store.push_manifest(REPOSITORY, layouts.image(config, []), tag="v1")
     SIGNER.sign_tag(store, REPOSITORY, digest)
     SIGNER.sign_bundle(store, REPOSITORY, digest)
     registry = endpoints.Registry(store, referrers_api)

@@ -39,7 +39,7 @@ FOUND = Reply(200, b"{}")
 
 
 def entry(server: Hostile, authority: Authority | None = None) -> RegistryEntry:
-    return RegistryEntry(server.host, authority and authority.ca_file, plain_http=server.tls is None)
+    return RegistryEntry(server.host, None if authority is None else authority.ca_file, plain_http=server.tls is None)
 
 
 @pytest.mark.parametrize("referrers_api", [True, False])
