@@ -15,7 +15,7 @@ from gate.core.errors import UnavailableError
 from gate.core.reasons import Reason
 from gate.registry import laptop
 from gate.registry.credentials import Credential, Kind
-from gate.registry.laptop import HELPER_BYTES, KEPT_SECONDS, DockerLogins, Home
+from gate.registry.laptop import FRESH_SECONDS, HELPER_BYTES, KEPT_SECONDS, DockerLogins, Home
 
 HOST = "us-docker.pkg.dev"
 REPOSITORY = "acme/config"
@@ -120,6 +120,9 @@ def test_a_helper_is_asked_once_in_five_minutes_and_again_when_its_answer_is_ref
     for _ in range(3):
         here.find()
     assert len(here.asked) == 1
+    here.find(fresh=True)
+    assert len(here.asked) == 1
+    here.now += FRESH_SECONDS
     here.find(fresh=True)
     assert len(here.asked) == 2
     here.now += KEPT_SECONDS
