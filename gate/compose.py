@@ -10,35 +10,31 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from gate.core.deadline import Deadline
 from gate.core.policy import Policy
-from gate.core.quote import quote
 from gate.fronts.review import Record, Reviewer
-from gate.kube.api import SERVICE_ACCOUNT, in_cluster, own_namespace
+from gate.kube.api import SERVICE_ACCOUNT, KubernetesApi, in_cluster, own_namespace
 from gate.kube.secrets import read_secret_key
-from gate.registry.credentials import AccessToken, Anonymous, CredentialSource, HostGlobs, token_in_file
+from gate.registry.entries import RegistryEntry, canonical_host
 from gate.registry.evidence import SEARCHES_AT_ONCE, EvidenceStore, Flights, RegistrySource
 from gate.registry.exchange import Patience
-from gate.registry.registries import (
-    REGISTRIES_BYTES,
-    Registries,
-    RegistryEntry,
-    Surroundings,
-    parse_registries,
-)
+from gate.registry.google import Clocks
+from gate.registry.registries import Registries, Surroundings
+from gate.registry.reload import RegistriesFile, read_registries
+from gate.registry.sources import Place, Sources
 from gate.service import Gate, KeptChecks
-from gate.settings import Settings, kubernetes_environment
-from gate.trust.policyfile import load_key_policy, read_bounded
+from gate.settings import Settings, google_environment, home_environment, kubernetes_environment
+from gate.trust.policyfile import load_key_policy
 from gate.trust.policyfile import load_policy as load_policy_file
 
 if TYPE_CHECKING:
     from flask import Flask
 
 REQUESTS_AT_ONCE = 3 * SEARCHES_AT_ONCE  # registry requests of one process: a search begins with three at once
-SECRET_SECONDS = 2.0  # reading the token's Secret, inside a review that has 8 s
-TOKEN_KEY = "token"  # noqa: S105 (the name of a Secret's key, not a secret)
+SECRET_SECONDS = 2.0  # reading a Secret with credentials, inside a review that has 8 s
 
 decisions = logging.getLogger("gate.decision")
 
@@ -73,12 +69,10 @@ def load_policy(settings: Settings) -> Policy:
 def open_gate(settings: Settings, command_line: CommandLine) -> Iterator[Gate]:
     """Yield the engine of a command line, and close its connections; ConfigError when a setting is wrong.
 
-    Kubernetes is not asked for a token: whoever sits at the command line gives one.
+    Credentials are those of GATE_AUTH, and what ``docker login`` and ``gcloud`` left to whoever sits there.
     """
-    credentials = _credentials(settings, namespace=None)
-    if command_line.token is not None:
-        credentials = _access_token(settings, _constant(command_line.token), "--token-file", optional=False)
-    registries = Registries(_entries(settings, command_line), credentials, _surroundings())
+    credentials = Sources(settings, _at_a_command_line(command_line))
+    registries = Registries(_entries(settings, command_line), credentials.build, _surroundings())
     with closing(_Sources.over(registries, command_line.hosts)) as sources:
         yield Gate(sources.source, now, KeptChecks())
 
@@ -88,10 +82,15 @@ def application(settings: Settings) -> Flask:
     from gate.fronts.webhook import create_app  # noqa: PLC0415 (the command line does without a web framework)
 
     policy = load_policy(settings)
-    credentials = _credentials(settings, own_namespace() if (SERVICE_ACCOUNT / "namespace").is_file() else None)
-    registries = Registries(_entries(settings, CommandLine(frozenset())), credentials, _surroundings())
-    gate = Gate(_Sources.over(registries, frozenset()).source, now, KeptChecks())
-    return create_app(reviewer(gate, lambda: policy), time.monotonic, ready=lambda: None)
+    place = _in_a_pod(own_namespace() if (SERVICE_ACCOUNT / "namespace").is_file() else None)
+    entries = _entries(settings, CommandLine(frozenset()))
+    registries = Registries(entries, Sources(settings, place).build, _surroundings())
+    listed: RegistriesFile | None = None
+    if settings.registries is not None:
+        listed = RegistriesFile(settings.registries, entries, registries.update, time.monotonic)
+    gate = Gate(_Sources.over(registries, frozenset(), listed).source, now, KeptChecks())
+    problems = () if listed is None else (listed.problem,)
+    return create_app(reviewer(gate, lambda: policy), time.monotonic, ready=lambda: None, problems=problems)
 
 
 def reviewer(gate: Gate, policy: Callable[[], Policy]) -> Reviewer:
@@ -114,6 +113,7 @@ class _Sources:
     """The registries of one process, with the threads that ask them and what they have said."""
 
     registries: Registries
+    listed: RegistriesFile | None  # looked at again while gate runs
     named: frozenset[str]
     store: EvidenceStore
     searches: ThreadPoolExecutor
@@ -121,12 +121,14 @@ class _Sources:
     flights: Flights
 
     @classmethod
-    def over(cls, registries: Registries, named: frozenset[str]) -> Self:
+    def over(cls, registries: Registries, named: frozenset[str], listed: RegistriesFile | None = None) -> Self:
         searches = ThreadPoolExecutor(SEARCHES_AT_ONCE, thread_name_prefix="search")
         requests = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="request")
-        return cls(registries, named, EvidenceStore(time.monotonic), searches, requests, Flights(searches))
+        return cls(registries, listed, named, EvidenceStore(time.monotonic), searches, requests, Flights(searches))
 
     def source(self, host: str, by_policy: bool) -> RegistrySource:  # noqa: FBT001 (the service's own question)
+        if self.listed is not None:
+            self.listed.look()
         client = self.registries.client(host, named_by_operator=by_policy or host in self.named)
         return RegistrySource(host, client, self.store, self.flights, self.requests)
 
@@ -142,47 +144,43 @@ def _surroundings() -> Surroundings:
 
 def _entries(settings: Settings, command_line: CommandLine) -> tuple[RegistryEntry, ...]:
     """Return the listed registries, and with ``--plain-http`` the hosts of the command line."""
-    listed: tuple[RegistryEntry, ...] = ()
-    if settings.registries is not None:
-        data = read_bounded(settings.registries, REGISTRIES_BYTES, "the registries file")
-        listed = parse_registries(data, name=settings.registries.name)
+    listed = () if settings.registries is None else read_registries(settings.registries)
     if not command_line.plain_http:
         return listed
     entries = {entry.host: entry for entry in listed}
     for host in sorted(command_line.hosts):
-        known = entries.get(host, RegistryEntry.of(host))
-        entries[host] = replace(known, plain_http=True, ca_file=None)
+        known = entries.get(host, RegistryEntry(canonical_host(host)))
+        entries[host] = replace(known, plain_http=True, ca_file=None, client=None, credentials=None)
     return tuple(entries.values())
 
 
-def _credentials(settings: Settings, namespace: str | None) -> CredentialSource:
-    """Return where credentials come from; ConfigError when a token is required and not there.
-
-    A mounted file comes before the Secret of gate's own ``namespace``, which is asked for only inside a cluster.
-    """
-    before_anonymous = (
-        settings.auth[: settings.auth.index("anonymous")] if "anonymous" in settings.auth else settings.auth
-    )
-    if "token" not in before_anonymous:
-        return Anonymous()
-    required = settings.auth_is_explicit and settings.auth == ("token",)
-    if settings.token_file_is_explicit or settings.token_file.is_file() or namespace is None:
-        optional = not (required or settings.token_file_is_explicit)
-        source = f"the token file {quote(str(settings.token_file))}"
-        return _access_token(settings, token_in_file(settings.token_file), source, optional=optional)
-    source = f"the Secret {quote(settings.token_secret)} in {quote(namespace)}"
-    return _access_token(settings, _secret_reader(namespace, settings.token_secret), source, optional=not required)
+def _in_a_pod(namespace: str | None) -> Place:
+    """Return what a server finds around it: outside a cluster, no Secrets."""
+    return Place(_clocks(), google_environment(), _secret_reader(namespace), namespace or "")
 
 
-def _access_token(settings: Settings, read: Callable[[], bytes], source: str, *, optional: bool) -> AccessToken:
-    token = AccessToken(read, source, HostGlobs.parse(settings.token_hosts), time.monotonic, optional=optional)
-    token.check()
-    return token
+def _at_a_command_line(command_line: CommandLine) -> Place:
+    """Return what a command finds around it. Kubernetes is not asked: whoever sits there has credentials, or none."""
+    from gate.registry.laptop import Home  # noqa: PLC0415 (a server never imports it)
+
+    token = None if command_line.token is None else _constant(command_line.token)
+    return Place(_clocks(), google_environment(), home=Home.of(home_environment()), token=token)
 
 
-def _secret_reader(namespace: str, name: str) -> Callable[[], bytes]:
-    api = in_cluster(kubernetes_environment())
-    return lambda: read_secret_key(api, namespace, name, TOKEN_KEY, SECRET_SECONDS)
+def _clocks() -> Clocks:
+    return Clocks(time.monotonic, now, random.SystemRandom().uniform)
+
+
+def _secret_reader(namespace: str | None) -> Callable[[str, str], bytes] | None:
+    """Return what reads a key of a Secret in gate's own ``namespace``, with one client for all; None outside of one."""
+    if namespace is None:
+        return None
+
+    @cache
+    def api() -> KubernetesApi:
+        return in_cluster(kubernetes_environment())
+
+    return lambda name, key: read_secret_key(api(), namespace, name, key, SECRET_SECONDS)
 
 
 def _constant(data: bytes) -> Callable[[], bytes]:

@@ -99,6 +99,9 @@ class Gate:
         Nothing is raised for what a registry does: it is in the verdict. A rule that does not need a signature causes
         no request.
         """
+        if reference.digest is None and not policy.may_match(reference, context):
+            # A host that somebody else names is not asked for what no rule is about.
+            return decide(reference, Evidence(), (), policy.no_match, self.now(), self.check)
         try:
             source = self.sources(reference.registry, reference.registry in policy.literal_hosts)
             subject = reference if reference.digest is not None else _resolve(source, reference, deadline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
@@ -171,14 +172,16 @@ def _whole_claims(sync: Object) -> Json:
 
 
 def _same(one: Json, other: Json) -> bool:
-    """Return whether both are the same JSON. In Python 1 == True == 1.0, so types are compared, too."""
-    if isinstance(one, str) or isinstance(other, str):
-        return one == other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return type(one) is type(other) and repr(one) == repr(other)  # also 0.0 == -0.0
+    """Return whether both are the same JSON; in Python 1 == True == 1.0, and 0.0 == -0.0."""
+    # What reads alike is alike; the names of an object may still come in another order.
+    return repr(one) == repr(other) or (one == other and _canonical(one) == _canonical(other))
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True)
+
+
+def _canonical(value: Json) -> str:
+    return _CANONICAL.encode(value)
 
 
 def _without_bookkeeping(sync: Object) -> Object:

@@ -10,7 +10,9 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
+from urllib.parse import parse_qs
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -75,6 +77,12 @@ def review_seconds(timeout: str | None) -> float:
     return min(REVIEW_SECONDS, max(seconds - ANSWER_SECONDS, seconds / 2))
 
 
+@lru_cache(maxsize=16)  # queries of at most 4 KiB; an API server always sends the same one
+def _seconds_of_query(query: bytes) -> float:
+    timeouts = parse_qs(query.decode("latin-1")).get("timeout")
+    return review_seconds(timeouts[0] if timeouts else None)
+
+
 @dataclass(slots=True)
 class InFlight:
     """Counts the reviews that are being answered, up to a limit."""
@@ -114,7 +122,7 @@ def create_app(
 
     @app.post(VALIDATE_PATH)
     def validate() -> Response:
-        deadline = Deadline.after(review_seconds(request.args.get("timeout")), clock)
+        deadline = Deadline.after(_seconds_of_query(request.query_string), clock)
         # A chunked body would be cut at the limit and then read as if it were whole; the API server never sends one.
         if request.content_length is None:
             return _text(411, "send the review with a Content-Length")

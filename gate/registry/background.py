@@ -38,6 +38,7 @@ class BackgroundToken:
     def __init__(
         self,
         fetch: Callable[[], Fetched],
+        source: str,
         clock: Callable[[], float],
         uniform: Callable[[float, float], float],
         *,
@@ -46,10 +47,12 @@ class BackgroundToken:
         """Get tokens with ``fetch``, which ends by itself within some seconds.
 
         ``fetch`` raises ConfigError when there is nobody to ask, and UnavailableError when the answer is no token.
+        ``source`` names who gives tokens, in messages.
         ``clock`` is monotonic, in seconds; ``uniform`` draws a number between two. While there is nobody to ask, and
         never was, an ``optional`` token is None.
         """
         self._fetch = fetch
+        self._source = source
         self._clock = clock
         self._uniform = uniform
         self._optional = optional
@@ -91,7 +94,7 @@ class BackgroundToken:
             if usable is not None:
                 return usable
             if self._failure is None:
-                raise _unauthorized(f"Google's access token did not come within {patience:g} seconds") from None
+                raise _unauthorized(f"no access token came from {self._source} within {patience:g} seconds") from None
         with self._lock:
             return self._settled()
 

@@ -87,15 +87,16 @@ class GoogleSource:
 def workload_identity(server: MetadataServer, clocks: Clocks, *, optional: bool) -> GoogleSource:
     """Return the source that asks the metadata server; an ``optional`` one is nothing where there is no such server."""
     fetch = _MetadataToken(server, clocks)
-    token = BackgroundToken(fetch, clocks.monotonic, clocks.uniform, optional=optional)
-    return GoogleSource(token, "the metadata server (workload identity)")
+    source = "the metadata server (workload identity)"
+    token = BackgroundToken(fetch, source, clocks.monotonic, clocks.uniform, optional=optional)
+    return GoogleSource(token, source)
 
 
 def from_file(path: Path, clocks: Clocks, *, laptop: bool) -> GoogleSource:
     """Return the source that does what the credentials file says, read anew for each token; see federation.parse()."""
     source = f"the credentials file {quote(str(path))}"
     fetch = _FileToken(path, source, clocks, laptop=laptop)
-    return GoogleSource(BackgroundToken(fetch, clocks.monotonic, clocks.uniform, optional=False), source)
+    return GoogleSource(BackgroundToken(fetch, source, clocks.monotonic, clocks.uniform, optional=False), source)
 
 
 def read_credentials_file(path: Path, *, laptop: bool) -> CredentialsFile:

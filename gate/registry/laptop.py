@@ -33,6 +33,7 @@ from gate.registry.reread import Reread, file_reader
 HELPER_SECONDS = 10.0  # one run of a credential helper; gcloud's takes one second, three when it renews a token
 HELPER_BYTES = 64 * KIB  # its answer
 KEPT_SECONDS = 300.0  # an answer is used again for this long: Google's tokens live for an hour
+FRESH_SECONDS = 5.0  # an answer younger than this is not asked for again, even when a registry refuses it
 _DOCKER_HUB_SERVER = f"https://{DOCKER_HUB_LOGIN}/v1/"  # what helpers know docker.io by
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # never a path
 _NOT_FOUND = b"credentials not found"  # docker-credential-helpers: the exact sentence goes on, and differs
@@ -135,7 +136,8 @@ class DockerLogins:
         try:
             kept = self._kept.get((name, server))
             # Of many who are refused at once, the first asks again.
-            if kept is not None and self._clock() - kept[1] < KEPT_SECONDS and not (fresh and kept is known):
+            refused = fresh and kept is known
+            if kept is not None and self._clock() - kept[1] < (FRESH_SECONDS if refused else KEPT_SECONDS):
                 return kept[0]
             found = ask_helper(name, server, self._search_path, deadline)
             self._kept[name, server] = found, self._clock()

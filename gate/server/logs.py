@@ -42,7 +42,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
             line = self.format(record) + self.terminator
             with self.lock or nullcontext():
                 self.stream.write(line)
-                self.flush()
+                self.stream.flush()
         except Exception:  # noqa: BLE001 (as every handler does: what cannot be logged stops nobody)
             self.handleError(record)
         return True

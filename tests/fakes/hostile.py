@@ -125,6 +125,12 @@ class Hostile:
     def url(self) -> str:
         return f"{'http' if self.tls is None else 'https'}://{self.host}"
 
+    @property
+    def open(self) -> int:
+        """How many connections are open now."""
+        with self._lock:
+            return len(self._open)
+
     def on(self, path: str, *answers: Scripted) -> None:
         self._script[path] = list(answers)
 

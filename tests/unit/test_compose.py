@@ -86,3 +86,21 @@ def test_plain_http_is_for_the_hosts_of_the_command_line_alone(files: Path) -> N
     named = compose.CommandLine(frozenset({"named.example:5000"}), plain_http=True)
     entries = {entry.host: entry.plain_http for entry in compose._entries(listed, named)}
     assert entries == {"listed.example:5000": False, "named.example:5000": True}
+
+
+def test_a_registries_file_that_goes_bad_while_gate_runs_shows_in_readiness_detail(files: Path) -> None:
+    path = files / "registries.yaml"
+    path.write_text("- host: listed.example\n")
+    client = compose.application(settings(files, GATE_REGISTRIES=str(path))).test_client()
+    path.write_text("- host: listed.example\n  colour: red\n")
+    told = client.get("/readyz?verbose")
+    assert told.status_code == 200
+    assert "colour: is not a field that gate knows" in told.text
+    assert client.get("/readyz").text == "ok\n"
+
+
+def test_a_registries_file_that_is_right_is_not_mentioned(files: Path) -> None:
+    path = files / "registries.yaml"
+    path.write_text("- host: listed.example\n")
+    client = compose.application(settings(files, GATE_REGISTRIES=str(path))).test_client()
+    assert client.get("/readyz?verbose").text == "ok\n"

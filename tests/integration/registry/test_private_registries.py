@@ -94,6 +94,33 @@ class TestClientCertificates:
             assert storage.connections > 0
             assert storage.seen == []
 
+    def test_the_certificate_is_not_shown_to_a_realm_that_the_operator_lists(
+        self, asker: Asker, authority: Authority, identity: ClientCertificate, secure: Hostile
+    ) -> None:
+        with Hostile(PUBLIC, tls=wanting_certificates(authority)) as realm:
+            secure.on(TAGGED, challenge(f'Bearer realm="{realm.url}/token"'))
+            entry = RegistryEntry(secure.host, authority.ca_file, client=identity, realm_allow=(realm.host,))
+            refusal(asker.registries(entry).client(secure.host, named_by_operator=True))
+            assert realm.connections > 0
+            assert realm.seen == []
+
+    @pytest.mark.parametrize("with_ca_file", [True, False])
+    def test_the_certificate_for_one_registry_is_not_shown_to_another(
+        self,
+        asker: Asker,
+        authority: Authority,
+        identity: ClientCertificate,
+        monkeypatch: pytest.MonkeyPatch,
+        with_ca_file: bool,
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+        with Hostile(tls=wanting_certificates(authority)) as other:
+            ca_file = authority.ca_file if with_ca_file else None
+            registries = asker.registries(RegistryEntry("a.example", ca_file, client=identity))
+            refusal(registries.client(other.host, named_by_operator=True))
+            assert other.connections > 0
+            assert other.seen == []
+
     @pytest.mark.parametrize("spoiled", ["cert_file", "key_file"])
     @pytest.mark.parametrize("content", [None, b"", b"not PEM", b"x" * (1024 * 1024 + 1)])
     def test_a_certificate_that_cannot_be_used_stops_the_start(
@@ -213,6 +240,19 @@ class TestUpdates:
         assert registries.update([dataclasses.replace(entry, **change)]) == (registry.host,)  # type: ignore[arg-type]  # a table
         assert ask(registries.client(registry.host, named_by_operator=True))
         assert registry.connections == 2
+
+    def test_the_idle_connections_of_a_changed_host_are_closed_at_once(self, asker: Asker, registry: Hostile) -> None:
+        registry.on(TAGGED, FOUND)
+        entry = RegistryEntry(registry.host, plain_http=True)
+        registries = asker.registries(entry)
+        client = registries.client(registry.host, named_by_operator=True)
+        assert ask(client)
+        registries.update([replace(entry, allow_private=True)])
+        ends = time.monotonic() + 2
+        while registry.open and time.monotonic() < ends:
+            time.sleep(0.005)
+        assert not registry.open
+        assert ask(client)  # whoever still holds it may use it
 
     def test_a_request_in_flight_is_answered_though_its_host_changes(self, asker: Asker, registry: Hostile) -> None:
         entry = RegistryEntry(registry.host, plain_http=True)

@@ -1,4 +1,4 @@
-"""What a status means, and what is asked again: hazard O10."""
+"""What a status means, and what is asked again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS, the environment, and what oras would do by itself: hazards O14, O15 and the base classes."""
+"""TLS, the environment, and what oras would do by itself."""
 
 from __future__ import annotations
 
@@ -36,37 +36,6 @@ def unreachable(asker: Asker, server: Hostile, *entries: RegistryEntry) -> Unava
         client.manifest(REPOSITORY, "v1", within())
     assert caught.value.reason is Reason.REGISTRY_UNREACHABLE
     return caught.value
-
-
-def test_the_environments_netrc_is_not_read(
-    asker: Asker, secure: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # O14
-    (tmp_path / ".netrc").write_text("default login alice password SECRET\n")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-    secure.on(TAGGED, FOUND)
-    asker.client(secure).manifest(REPOSITORY, "v1", within())
-    assert "authorization" not in secure.seen[0].headers
-
-
-def test_the_environments_proxies_are_not_used(
-    asker: Asker, either: Hostile, monkeypatch: pytest.MonkeyPatch
-) -> None:  # O15
-    either.on(TAGGED, FOUND)
-    with Hostile() as proxy:
-        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-            monkeypatch.setenv(name, proxy.url)
-        monkeypatch.delenv("no_proxy", raising=False)
-        assert asker.client(either).manifest(REPOSITORY, "v1", within()) is not None
-        assert proxy.connections == 0
-
-
-def test_the_environments_ca_bundle_is_not_trusted(
-    asker: Asker, secure: Hostile, monkeypatch: pytest.MonkeyPatch
-) -> None:  # O15
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.setenv(name, str(asker.authority.ca_file))
-    assert "certificate" in unreachable(asker, secure).message
 
 
 def test_an_untrusted_certificate_is_no_outage(asker: Asker, secure: Hostile) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,7 +18,7 @@ from tests.fakes.hostile import Answer, Hostile, Reply, Seen, as_json, challenge
 class FixedToken:
     """Shows one token to everybody: the rules of AccessToken are tested on their own."""
 
-    token: str
+    token: str = field(repr=False)
     asked: list[tuple[str, bool]] = field(default_factory=list)
 
     def credential(self, host: str, repository: str, deadline: Deadline, *, fresh: bool) -> Credential | None:
@@ -50,15 +51,19 @@ class TokenServer:
 
     def guard(self, repository: str, reference: str, body: bytes) -> None:
         """Serve a manifest to whoever shows a valid token for its repository."""
+        self.server.on(f"/v2/{repository}/manifests/{reference}", self.guarded(repository, lambda _: Reply(200, body)))
+
+    def guarded(self, repository: str, answer: Callable[[Seen], Answer]) -> Callable[[Seen], Answer]:
+        """Return ``answer`` for whoever shows a valid token for the repository, and a challenge for the others."""
         scope = f"repository:{repository}:pull"
 
-        def answer(seen: Seen) -> Answer:
+        def guard(seen: Seen) -> Answer:
             token = seen.headers.get("authorization", "").removeprefix("Bearer ")
             if self.valid.get(token) == scope:
-                return Reply(200, body)
+                return answer(seen)
             return challenge(f'Bearer realm="{self.server.url}/token",service="fake",scope="registry:catalog:*"')
 
-        self.server.on(f"/v2/{repository}/manifests/{reference}", answer)
+        return guard
 
 
 def token_answer(**fields: object) -> Reply:

@@ -68,6 +68,14 @@ def test_a_rule_with_digests_is_about_those_alone_and_about_none_that_is_not_kno
     assert not match.matches(IMAGE, Context())
 
 
+def test_a_rule_with_digests_may_be_about_a_digest_that_is_not_known_yet() -> None:
+    rules = tuple(Rule(name, Match(globs(images), digests=(DIGEST,)), Fail()) for name, images in (("a", "reg.io/**"),))
+    policy = Policy(NoMatch.DENY, SOURCES, rules)
+    assert policy.may_match(IMAGE, TENANT)
+    assert not policy.matching(IMAGE, TENANT)
+    assert not policy.may_match(Reference.parse("other.io/team/config"), TENANT)
+
+
 def test_an_empty_list_of_authorities_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^no authority is named$"):
         Signatures((), 0)

@@ -43,10 +43,12 @@ class Setup:
     reviews: Scripted
     in_flight: InFlight
     ready: str | None = None
+    problems: list[str | None] = field(default_factory=list)
 
     @property
     def client(self) -> FlaskClient:
-        app = create_app(self.reviews, lambda: 100.0, lambda: self.ready, self.in_flight)
+        looks = [lambda problem=problem: problem for problem in self.problems]
+        app = create_app(self.reviews, lambda: 100.0, lambda: self.ready, self.in_flight, looks)
         return app.test_client()
 
 
@@ -166,6 +168,16 @@ def test_readiness_says_why_it_is_not(setup: Setup) -> None:
     setup.ready = "the policy is not loaded"
     response = setup.client.get("/readyz")
     assert (response.status_code, response.data) == (503, b"the policy is not loaded\n")
+
+
+def test_readiness_tells_what_is_wrong_besides_only_when_it_is_asked_for(setup: Setup) -> None:
+    setup.problems = ["the registries file is wrong", None, "something else is"]
+    assert setup.client.get("/readyz").data == b"ok\n"
+    response = setup.client.get("/readyz?verbose")
+    expected = b"ok\nthe registries file is wrong\nsomething else is\n"
+    assert (response.status_code, response.data) == (200, expected)
+    setup.ready = "the policy is not loaded"
+    assert setup.client.get("/readyz?verbose").status_code == 503
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class Server:
     def token(
         self, *, optional: bool = True, at: Callable[[float, float], float] = lambda low, _: low
     ) -> BackgroundToken:
-        return BackgroundToken(self.fetch, lambda: self.now, at, optional=optional)
+        return BackgroundToken(self.fetch, "the server", lambda: self.now, at, optional=optional)
 
 
 def soon(seconds: float = 5.0) -> Deadline:
@@ -170,7 +170,7 @@ def test_a_server_that_does_not_answer_is_waited_for_three_seconds_at_most(monke
     server = Server()
     server.held.clear()
     token = server.token()
-    with pytest.raises(UnavailableError, match="did not come within") as caught:
+    with pytest.raises(UnavailableError, match="no access token came from the server within") as caught:
         token.get(soon(), fresh=False)
     assert (caught.value.reason, caught.value.outage) == (Reason.REGISTRY_UNAUTHORIZED, False)
     server.held.set()

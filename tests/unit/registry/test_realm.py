@@ -11,9 +11,9 @@ from gate.registry.addresses import classify
 from gate.registry.urls import Origin
 
 
-def trusted(url: str, registry: str, *, allow_private: bool = False) -> bool:
+def trusted(url: str, registry: str, *, allow_private: bool = False, listed: tuple[str, ...] = ()) -> bool:
     try:
-        realm.trusted(url, Origin.of(registry), allow_private=allow_private, classify=classify)
+        realm.trusted(url, Origin.of(registry), allow_private=allow_private, classify=classify, listed=listed)
     except UnavailableError as error:
         assert (error.reason, error.outage) == (Reason.REGISTRY_ADDRESS, False)
         return False
@@ -79,6 +79,20 @@ def test_allow_private_admits_a_private_address_alone() -> None:
     assert not trusted("https://8.8.8.8/token", registry, allow_private=True)
     assert not trusted("https://evil.com/token", registry, allow_private=True)
     assert not trusted("http://10.0.0.6/token", registry, allow_private=True)
+
+
+def test_a_realm_that_the_operator_lists_is_believed_at_its_port_over_https_alone() -> None:
+    def believed(url: str) -> bool:
+        return trusted(url, "https://registry.example", listed=("auth.other", "10.0.0.6:8443"))
+
+    assert believed("https://auth.other/token")
+    assert believed("https://Auth.Other:443/token")
+    assert believed("https://10.0.0.6:8443/token")
+    assert not believed("https://auth.other:8443/token")
+    assert not believed("https://10.0.0.6/token")
+    assert not believed("https://sub.auth.other/token")
+    assert not believed("http://auth.other/token")
+    assert not believed("https://auth.other/token?scope=everything")
 
 
 def test_the_question_keeps_the_realms_own_query() -> None:

@@ -63,7 +63,12 @@ def test_a_file_that_has_not_changed_is_not_read(watched: Watched) -> None:
 def test_the_files_are_looked_at_every_two_seconds_at_most(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Path] = []
     stat = Path.stat
-    monkeypatch.setattr(Path, "stat", lambda path: looked.append(path) or stat(path))
+
+    def counted(path: Path) -> os.stat_result:
+        looked.append(path)
+        return stat(path)
+
+    monkeypatch.setattr(Path, "stat", counted)
     for _ in range(10):
         watched.now += LOOK_SECONDS / 10
         watched.file.look()
