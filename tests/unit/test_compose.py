@@ -86,3 +86,11 @@ def test_plain_http_is_for_the_hosts_of_the_command_line_alone(files: Path) -> N
     named = compose.CommandLine(frozenset({"named.example:5000"}), plain_http=True)
     entries = {entry.host: entry.plain_http for entry in compose._entries(listed, named)}
     assert entries == {"listed.example:5000": False, "named.example:5000": True}
+
+
+def test_plain_http_drops_the_authorities_of_a_listed_host(files: Path) -> None:
+    (files / "registries.yaml").write_text("- host: named.example:5000\n  caFile: /etc/ca.pem\n")
+    listed = settings(files, GATE_REGISTRIES=str(files / "registries.yaml"))
+    named = compose.CommandLine(frozenset({"named.example:5000"}), plain_http=True)
+    (entry,) = compose._entries(listed, named)
+    assert (entry.plain_http, entry.ca_file) == (True, None)
