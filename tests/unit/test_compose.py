@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from gate import compose
 from gate.core.errors import ConfigError
+from gate.demo import certificate
 from gate.demo.signer import Signer
 from gate.settings import Settings
 
@@ -104,3 +106,12 @@ def test_a_registries_file_that_is_right_is_not_mentioned(files: Path) -> None:
     path.write_text("- host: listed.example\n")
     client = compose.application(settings(files, GATE_REGISTRIES=str(path))).test_client()
     assert client.get("/readyz?verbose").text == "ok\n"
+
+
+def test_plain_http_drops_the_authorities_of_a_listed_host(files: Path) -> None:
+    (files / "ca.pem").write_bytes(certificate.issue(datetime.now(UTC)).authority)
+    (files / "registries.yaml").write_text(f"- host: named.example:5000\n  caFile: {files / 'ca.pem'}\n")
+    listed = settings(files, GATE_REGISTRIES=str(files / "registries.yaml"))
+    named = compose.CommandLine(frozenset({"named.example:5000"}), plain_http=True)
+    (entry,) = compose._entries(listed, named)
+    assert (entry.plain_http, entry.ca_file) == (True, None)

@@ -63,7 +63,9 @@ def test_an_acceptance_is_for_one_key_one_signature_and_one_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("signature", "message"), [(SIGNATURE[:-1], SIGNATURE[-1:] + MESSAGE), (SIGNATURE + MESSAGE, b"")]
+    ("signature", "message"),
+    [(SIGNATURE[:-1], SIGNATURE[-1:] + MESSAGE), (SIGNATURE + MESSAGE, b"")],
+    ids=["one", "all"],
 )
 def test_bytes_that_move_between_signature_and_message_are_another_question(signature: bytes, message: bytes) -> None:
     check = KeptChecks()

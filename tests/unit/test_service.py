@@ -19,6 +19,7 @@ from gate.core.policy import (
     Context,
     Fail,
     Match,
+    Mode,
     NoMatch,
     OnUnavailable,
     Pass,
@@ -239,3 +240,14 @@ def test_a_review_with_too_little_time_does_not_fail_open(setup: Setup) -> None:
     verdict = gate.decide(failing_open(), image, Context(), Deadline(at=0.0, clock=lambda: 0.0)).verdict
     assert isinstance(verdict, Unavailable)
     assert verdict.reason is Reason.DEADLINE
+
+
+def test_what_only_a_warning_admits_is_looked_for_again(setup: Setup) -> None:
+    authority = KeyAuthority("release", parse_public_key(SIGNER.public_pem))
+    rule = Rule("r", Match((ImageGlob.parse("**"),)), Signatures((authority,)), Mode.WARN)
+    policy = Policy(NoMatch.DENY, Sources(SourceChoice.ALLOW, SourceChoice.ALLOW), (rule,))
+    image = f"{HOST}/{REPOSITORY}@{setup.push()}"
+    assert setup.ask(image, policy).verdict.reason is Reason.WARNED
+    SIGNER.sign_tag(setup.store, REPOSITORY, Digest.parse(image.partition("@")[2]))
+    setup.time = 6.0
+    assert setup.ask(image, policy).verdict.reason is Reason.VERIFIED
