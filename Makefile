@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := install
-.PHONY: install demo test e2e lint tools lock clean
+.PHONY: install demo test e2e bench lint tools lock clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,9 @@ test: $(VENV)/.developed  ## unit and integration tests: no network, under 90 se
 
 e2e: $(VENV)/.developed tools  ## real API server, registries and cosign
 	$(BIN)/python -m pytest tests/e2e
+
+bench: $(VENV)/.installed  ## under load, against the budgets; BENCH="--soak 100000" for the memory of a long run
+	$(BIN)/python -m bench $(BENCH)
 
 lint: $(VENV)/.developed
 	$(BIN)/ruff format --check .

@@ -99,22 +99,21 @@ class Gate:
         Nothing is raised for what a registry does: it is in the verdict. A rule that does not need a signature causes
         no request.
         """
-        if reference.digest is None and not policy.may_match(reference, context):
-            # A host that somebody else names is not asked for what no rule is about.
-            return decide(reference, Evidence(), (), policy.no_match, self.now(), self.check)
+        # A host that somebody else names is not asked what a tag means that no rule is about.
+        enough = reference.digest is not None or not policy.may_match(reference, context)
         try:
             source = self.sources(reference.registry, reference.registry in policy.literal_hosts)
-            subject = reference if reference.digest is not None else _resolve(source, reference, deadline)
+            subject = reference if enough else _resolve(source, reference, deadline)
         except UnavailableError as error:
             return Decision(Unavailable(error.reason, _cannot(reference, error), outage=error.outage))
         except MalformedError as error:
             message = f"{Reason.MALFORMED}: {reference.label} is not an image: {error.message}"
             return Decision(Denied(Reason.MALFORMED, message))
-        if subject is None or subject.digest is None:
+        if subject is None:
             message = f"{Reason.NOT_FOUND}: the registry has no {reference.label}; push it, or correct the reference"
             return Decision(Denied(Reason.NOT_FOUND, message))
         rules = policy.matching(subject, context)
-        if not any(isinstance(rule.requirement, Signatures) for rule in rules):
+        if subject.digest is None or not any(isinstance(rule.requirement, Signatures) for rule in rules):
             return decide(subject, Evidence(), rules, policy.no_match, self.now(), self.check)
         known = source.known(subject.repository, subject.digest)
         if known is not None:

@@ -23,7 +23,7 @@ from gate.core.errors import MalformedError, UnavailableError
 from gate.core.limits import MIB
 from gate.core.quote import quote
 from gate.core.reasons import Reason
-from gate.registry import realm
+from gate.registry import google, realm
 from gate.registry.addresses import Classify
 from gate.registry.challenge import Challenge, parse_challenges
 from gate.registry.credentials import Credential, CredentialSource, Kind
@@ -126,6 +126,8 @@ class Authentication(oras.auth.base.AuthBackend):  # type: ignore[misc]  # oras 
             message = f"{host} wants credentials, and gate sends none over plain http"
         else:
             message = f"{host} refused gate, which has no credentials for it"
+            if google.HOSTS.match(self._routes.origin.netloc):
+                message += "; on GKE, see that Workload Identity is enabled for the cluster and its node pool"
         return UnavailableError(Reason.REGISTRY_UNAUTHORIZED, message)
 
     def _credential(self, repository: str, deadline: Deadline, *, fresh: bool) -> Credential | None:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gate.core.errors import ConfigError
-from gate.core.limits import MIB
 from gate.core.quote import quote
-from gate.registry.entries import ClientCertificate, RegistryEntry
+from gate.registry.entries import REGISTRIES_BYTES, ClientCertificate, RegistryEntry
 from gate.registry.transport import trusting
 
-FILE_BYTES = 1 * MIB  # any file that an entry names: the system's own CA bundle has 200 KiB, a Secret at most 1 MiB
+FILE_BYTES = REGISTRIES_BYTES  # any file that an entry names, too: the system's CA bundle has 200 KiB, a Secret 1 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Trust:
 
 def fingerprint(entry: RegistryEntry) -> tuple[bytes, ...]:
     """Return the SHA-256 of each file that ``entry`` names, or raise ConfigError when one cannot be read."""
-    return tuple(hashlib.sha256(_read(field, path)).digest() for field, path in entry.files)
+    return tuple(hashlib.sha256(read(field, path)).digest() for field, path in entry.files)
 
 
 def trust(entry: RegistryEntry, system: ssl.SSLContext) -> Trust:
@@ -36,7 +35,7 @@ def trust(entry: RegistryEntry, system: ssl.SSLContext) -> Trust:
     """
     own, foreign = system, system
     if entry.ca_file is not None:
-        pem = _read("caFile", entry.ca_file)
+        pem = read("caFile", entry.ca_file)
         own, foreign = _trusting(pem, entry.ca_file, system=False), _trusting(pem, entry.ca_file, system=True)
     if entry.client is not None:
         own = trusting() if own is system else own
@@ -44,14 +43,15 @@ def trust(entry: RegistryEntry, system: ssl.SSLContext) -> Trust:
     return Trust(own, foreign)
 
 
-def _read(field: str, path: Path) -> bytes:
+def read(what: str, path: Path) -> bytes:
+    """Return the bytes of ``path``, or raise ConfigError that says ``what`` it is."""
     try:
         with path.open("rb") as file:
             data = file.read(FILE_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"the {field} {quote(str(path))} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"the {what} {quote(str(path))} cannot be read: {error.strerror}") from error
     if len(data) > FILE_BYTES:
-        raise ConfigError(f"the {field} {quote(str(path))} has more than {FILE_BYTES} bytes")
+        raise ConfigError(f"the {what} {quote(str(path))} has more than {FILE_BYTES} bytes")
     return data
 
 

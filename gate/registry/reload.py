@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from gate.core.errors import ConfigError
-from gate.core.quote import quote
-from gate.registry.entries import REGISTRIES_BYTES, RegistryEntry, parse_registries
+from gate.registry import material
+from gate.registry.entries import RegistryEntry, parse_registries
 
 LOOK_SECONDS = 2.0  # between two looks at the files: far below the minute that a kubelet takes to update a mount
 
@@ -25,11 +25,7 @@ log = logging.getLogger("gate.registries")
 
 def read_registries(path: Path) -> tuple[RegistryEntry, ...]:
     """Return the entries of the file, or raise ConfigError when it cannot be read or is wrong."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(REGISTRIES_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"the registries file {quote(str(path))} cannot be read: {error.strerror}") from error
+    data = material.read("registries file", path)
     return parse_registries(data, name=path.name, directory=path.parent)
 
 

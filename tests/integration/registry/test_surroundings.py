@@ -244,6 +244,7 @@ def test_docker_hub_is_asked_at_its_registry(asker: Asker) -> None:
 
 def test_no_token_is_ever_logged(asker: Asker, registry: Hostile, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3")  # which the server's own configuration silences
     tokens = TokenServer(registry)
     tokens.guard(REPOSITORY, "v1", b"{}")
     client = asker.client(registry)

@@ -58,6 +58,16 @@ def test_the_realm_of_another_party_is_not_asked() -> None:
         ask("https://evil.example/token", "https://registry-1.docker.io")
 
 
+@pytest.mark.parametrize(("host", "told"), [("us-docker.pkg.dev", True), ("registry.example", False)])
+def test_whoever_has_no_identity_at_googles_registries_is_told_of_workload_identity(host: str, told: bool) -> None:
+    transport = cast("Transport", Recording())
+    routes = Routes(Origin.of(f"https://{host}"), transport, transport)
+    auth = Authentication(routes, Anonymous(), lambda: 0.0, classify, allow_private=False)
+    message = auth.refusal("ns/app", NEVER).message
+    assert "no credentials for it" in message
+    assert ("Workload Identity" in message) is told
+
+
 def test_nothing_of_a_challenge_reaches_the_repositorys_scope() -> None:
     own, _, _ = ask("https://registry.example/token?account=x", "https://registry.example")
     assert own == ["https://registry.example/token?account=x&service=s&scope=repository%3Ans%2Fapp%3Apull"]
