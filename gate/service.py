@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -14,7 +14,7 @@ from gate.core.deadline import Deadline
 from gate.core.errors import MalformedError, UnavailableError, UntrustedError
 from gate.core.keys import Check, PublicKey
 from gate.core.oci import Digest, Reference, parse_manifest
-from gate.core.policy import Context, Policy, Signatures
+from gate.core.policy import Context, Policy, Rule, Signatures
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence
 from gate.core.verdict import Decision, Denied, Unavailable, Verified
@@ -99,10 +99,10 @@ class Gate:
         Nothing is raised for what a registry does: it is in the verdict. A rule that does not need a signature causes
         no request.
         """
-        # A host that somebody else names is not asked what a tag means that no rule is about.
-        enough = reference.digest is not None or not policy.may_match(reference, context)
         try:
             source = self.sources(reference.registry, reference.registry in policy.literal_hosts)
+            # A host that somebody else names is not asked what a tag means that no rule is about.
+            enough = reference.digest is not None or not policy.may_match(reference, context)
             subject = reference if enough else _resolve(source, reference, deadline)
         except UnavailableError as error:
             return Decision(Unavailable(error.reason, _cannot(reference, error), outage=error.outage))
@@ -112,7 +112,12 @@ class Gate:
         if subject is None:
             message = f"{Reason.NOT_FOUND}: the registry has no {reference.label}; push it, or correct the reference"
             return Decision(Denied(Reason.NOT_FOUND, message))
-        rules = policy.matching(subject, context)
+        return self._judge(policy, source, subject, policy.matching(subject, context), deadline)
+
+    def _judge(
+        self, policy: Policy, source: Source, subject: Reference, rules: Sequence[Rule], deadline: Deadline
+    ) -> Decision:
+        """Return the decision from what is kept where that proves it, else from what is found now."""
         if subject.digest is None or not any(isinstance(rule.requirement, Signatures) for rule in rules):
             return decide(subject, Evidence(), rules, policy.no_match, self.now(), self.check)
         known = source.known(subject.repository, subject.digest)

@@ -139,9 +139,8 @@ class Transport:
 
     @contextlib.contextmanager
     def _slot(self, deadline: Deadline) -> Iterator[None]:
-        if not self._slots.acquire(timeout=deadline.remaining()):
-            # Waiting in gate's own queue says nothing about the registry, so it is no outage.
-            raise UnavailableError(Reason.BUSY, f"{POOL} requests to the registry did not end within the deadline")
+        if not self._slots.acquire(blocking=False):
+            self._queue(deadline)
         with self._lock:
             self._in_flight += 1
         try:
@@ -152,6 +151,15 @@ class Transport:
                 if self._closed:
                     self._close_if_unused()
             self._slots.release()
+
+    def _queue(self, deadline: Deadline) -> None:
+        """Wait for a place; what passes the deadline in gate's own queue says nothing about the registry: no outage."""
+        got = self._slots.acquire(timeout=deadline.remaining())
+        if got and deadline.clock() < deadline.at:
+            return
+        if got:
+            self._slots.release()
+        raise UnavailableError(Reason.BUSY, f"{POOL} requests to the registry did not end within the deadline")
 
     def _close_if_unused(self) -> None:
         if self._in_flight == 0:
