@@ -18,6 +18,7 @@ from gate.core.policy import Policy
 from gate.fronts.review import Record, Reviewer
 from gate.kube.api import SERVICE_ACCOUNT, KubernetesApi, in_cluster, own_namespace
 from gate.kube.secrets import read_secret_key
+from gate.registry.check import Access
 from gate.registry.entries import RegistryEntry, canonical_host
 from gate.registry.evidence import SEARCHES_AT_ONCE, EvidenceStore, Flights, RegistrySource
 from gate.registry.exchange import Patience
@@ -25,6 +26,7 @@ from gate.registry.google import Clocks
 from gate.registry.registries import Registries, Surroundings
 from gate.registry.reload import RegistriesFile, read_registries
 from gate.registry.sources import Place, Sources
+from gate.registry.trace import Observe
 from gate.service import Gate, KeptChecks
 from gate.settings import Settings, google_environment, home_environment, kubernetes_environment
 from gate.trust.policyfile import load_key_policy
@@ -75,6 +77,27 @@ def open_gate(settings: Settings, command_line: CommandLine) -> Iterator[Gate]:
     registries = Registries(_entries(settings, command_line), credentials.build, _surroundings())
     with closing(_Sources.over(registries, command_line.hosts)) as sources:
         yield Gate(sources.source, now, KeptChecks())
+
+
+@contextmanager
+def open_registry(settings: Settings, command_line: CommandLine, host: str, observe: Observe) -> Iterator[Access]:
+    """Yield the access to ``host``: in gate's own pod as the webhook has it, elsewhere as this command line has it.
+
+    ConfigError when a setting is wrong.
+    """
+    place, named, named_by = _at_a_command_line(command_line), command_line.hosts, "named on this command line"
+    if (SERVICE_ACCOUNT / "namespace").is_file():
+        place = replace(_in_a_pod(own_namespace(SERVICE_ACCOUNT)), token=place.token)
+        # A host that is named here is not named there: what is found must be what the webhook finds.
+        named, named_by = load_policy(settings).literal_hosts, "named by the policy"
+    entries = _entries(settings, command_line)
+    if host not in named:
+        listed = host in {entry.host for entry in entries}
+        named_by = "listed in GATE_REGISTRIES" if listed else "named by nobody, so asked at public addresses alone"
+    registries = Registries(entries, Sources(settings, place).build, replace(_surroundings(), observe=observe))
+    with closing(_Sources.over(registries, named)) as sources:
+        client = registries.client(host, named_by_operator=host in named)
+        yield Access(named_by, client, sources.source(host, by_policy=False))
 
 
 def application(settings: Settings) -> Flask:

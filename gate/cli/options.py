@@ -22,6 +22,11 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     policy = parser.add_mutually_exclusive_group()
     policy.add_argument("--key", metavar="FILE", help='the policy "every image, this public key" (PEM)')
     policy.add_argument("--policy", metavar="FILE", help="a policy file")
+    add_registry_options(parser)
+
+
+def add_registry_options(parser: argparse.ArgumentParser) -> None:
+    """Add what decides how registries are asked, and the time."""
     parser.add_argument("--registries", metavar="FILE", help="the registries file (as GATE_REGISTRIES)")
     parser.add_argument("--plain-http", action="store_true", help="speak http to the hosts named on this command line")
     parser.add_argument(
@@ -44,12 +49,13 @@ def context(arguments: argparse.Namespace) -> Context:
 
 def settings(arguments: argparse.Namespace) -> Settings:
     """Return the environment's settings, the options winning; ConfigError as Settings.parse()."""
-    given = {"GATE_KEY": arguments.key, "GATE_POLICY": arguments.policy, "GATE_REGISTRIES": arguments.registries}
-    overrides = {name: value for name, value in given.items() if value is not None}
+    given = vars(arguments)
+    flags = {"GATE_KEY": "key", "GATE_POLICY": "policy", "GATE_REGISTRIES": "registries"}
+    overrides = {name: given[option] for name, option in flags.items() if given.get(option) is not None}
     for name, value in overrides.items():
         if not value:
             raise ConfigError(f"{flag(name)} is empty; it takes the name of a file")
-    if arguments.key is not None:
+    if given.get("key") is not None:
         overrides["GATE_POLICY"] = ""
     return from_environment(overrides)
 

@@ -114,6 +114,10 @@ class Authentication(oras.auth.base.AuthBackend):  # type: ignore[misc]  # oras 
             self._way = way
         return shown
 
+    def credential(self, repository: str, deadline: Deadline) -> Credential | None:
+        """Return what is shown for ``repository``, or None when that is nothing; raises as CredentialSource."""
+        return self._credential(repository, deadline, fresh=False)
+
     def refusal(self, repository: str, deadline: Deadline) -> UnavailableError:
         """Return the error for a registry that refuses what it was shown for ``repository``."""
         return self._refused(self._credential(repository, deadline, fresh=False))

@@ -33,6 +33,7 @@ from gate.registry.exchange import (
     status_error,
 )
 from gate.registry.transport import Answer, ReadOnlySession
+from gate.registry.urls import Origin
 
 ACCEPTED = f"{OCI_MANIFEST}, {OCI_INDEX}, {DOCKER_MANIFEST}, {DOCKER_INDEX}"
 # What registries without the referrers API answer it with: distribution-spec v1.1 "Unavailable Referrers API" (404),
@@ -64,6 +65,11 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras carr
         self._routes = routes
         self._patience = patience
         self._breaker = breaker
+
+    @property
+    def origin(self) -> Origin:
+        """Where the registry is asked."""
+        return self._routes.origin
 
     def manifest(
         self, repository: str, reference: str | Digest, deadline: Deadline, *, limit: int = limits.MANIFEST_BYTES

@@ -156,7 +156,7 @@ class RegistrySource:
         """
         key = (self.host, repository, digest)
         kept = self.store.get(key)
-        if kept is not None and self.store.clock() - kept.looked_at < LOOK_AGAIN_SECONDS:
+        if kept is not None and self._is_fresh(kept):
             return kept.evidence
         try:
             flight = self.flights.join(key, lambda: self._search(key))
@@ -169,7 +169,14 @@ class RegistrySource:
             found = Evidence(unreadable=(UnavailableError(Reason.DEADLINE, message),))
         return found if kept is None else _merged(found, kept.evidence)
 
+    def _is_fresh(self, kept: Kept) -> bool:
+        return self.store.clock() - kept.looked_at < LOOK_AGAIN_SECONDS
+
     def _search(self, key: Key) -> Evidence:
+        kept = self.store.get(key)
+        if kept is not None and self._is_fresh(kept):
+            # Another search ended after whoever asks for this one had looked, and before it was begun.
+            return kept.evidence
         _, repository, digest = key
         deadline = Deadline.after(SEARCH_SECONDS, self.store.clock)
         found = Discovery(self.client, repository, digest, deadline, self.requests).run()

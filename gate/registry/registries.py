@@ -19,6 +19,7 @@ from gate.registry.credentials import CredentialSource
 from gate.registry.entries import CredentialChoice, RegistryEntry
 from gate.registry.exchange import Patience, Routes
 from gate.registry.material import Trust
+from gate.registry.trace import Observe
 from gate.registry.transport import FOREIGN_HOSTS, Transport, trusting
 from gate.registry.urls import Origin
 
@@ -36,6 +37,7 @@ class Surroundings:
     clock: Callable[[], float]
     patience: Patience
     classify: Classify = addresses.classify
+    observe: Observe | None = None  # told of every request to a registry, and to whom it names
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +126,15 @@ class Registries:
     def _build(self, host: str, listed: _Listed | None, *, anywhere: bool) -> RegistryClient:
         entry = RegistryEntry(host) if listed is None else listed.entry
         trust = Trust(self._system, self._system) if listed is None else listed.trust
-        classify, clock = self._surroundings.classify, self._surroundings.clock
+        classify, clock, observe = self._surroundings.classify, self._surroundings.clock, self._surroundings.observe
         operators, others = addresses.for_operators_hosts(classify), addresses.for_others_hosts(classify)
         routes = Routes(
             _origin(entry),
-            Transport(trust.own, operators if anywhere else others, hosts=OWN_PORTS),
-            Transport(trust.foreign, operators if entry.allow_private else others, hosts=FOREIGN_HOSTS),
-            {host: Transport(trust.foreign, operators) for host in entry.realm_allow},
+            Transport(trust.own, operators if anywhere else others, hosts=OWN_PORTS, observe=observe),
+            Transport(
+                trust.foreign, operators if entry.allow_private else others, hosts=FOREIGN_HOSTS, observe=observe
+            ),
+            {host: Transport(trust.foreign, operators, observe=observe) for host in entry.realm_allow},
         )
         credentials = self._unlisted if listed is None else listed.credentials
         auth = Authentication(routes, credentials, clock, classify, allow_private=entry.allow_private)

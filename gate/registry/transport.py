@@ -28,6 +28,7 @@ from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.registry import failures, sockets
 from gate.registry.addresses import Admits
+from gate.registry.trace import Observe, Trace
 from gate.registry.urls import Origin
 
 POOL = 32  # connections to one host, and requests in flight; as many as reviews are usually in flight
@@ -98,9 +99,12 @@ class ReadOnlySession(requests.Session):
 class Transport:
     """One question after another to the hosts that ``admits`` accepts; thread safe."""
 
-    def __init__(self, trust: ssl.SSLContext, admits: Admits, *, hosts: int = 1) -> None:
-        """Keep connections to at most ``hosts`` hosts."""
+    def __init__(
+        self, trust: ssl.SSLContext, admits: Admits, *, hosts: int = 1, observe: Observe | None = None
+    ) -> None:
+        """Keep connections to at most ``hosts`` hosts; ``observe`` is told of every request."""
         self._adapter = _Adapter(trust, admits, hosts)
+        self._observe = observe
         self.session = ReadOnlySession(self._adapter)
         self._slots = threading.BoundedSemaphore(POOL)
         self._lock = threading.Lock()
@@ -112,11 +116,26 @@ class Transport:
 
         Raises UnavailableError for everything that is not an HTTP answer within the limit and the deadline.
         """
-        return self._ask(requests.Request("GET", url, headers=dict(headers)), limit, deadline)
+        return self._observed(requests.Request("GET", url, headers=dict(headers)), limit, deadline)
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, limit: int, deadline: Deadline) -> Answer:
         """Return the answer to POST ``url``, for those who give tokens for other tokens alone; see get()."""
-        return self._ask(requests.Request("POST", url, headers=dict(headers), data=body), limit, deadline)
+        return self._observed(requests.Request("POST", url, headers=dict(headers), data=body), limit, deadline)
+
+    def _observed(self, question: requests.Request, limit: int, deadline: Deadline) -> Answer:
+        if self._observe is None:
+            return self._ask(question, limit, deadline)
+        # A POST carries what it shows in its body.
+        shown = question.method == "POST" or "Authorization" in question.headers
+        begun, url = deadline.clock(), question.url.partition("?")[0]
+        try:
+            answer = self._ask(question, limit, deadline)
+        except UnavailableError as error:
+            self._observe(Trace(question.method, url, shown, deadline.clock() - begun, error=error))
+            raise
+        took = deadline.clock() - begun
+        self._observe(Trace(question.method, url, shown, took, answer.status, len(answer.body)))
+        return answer
 
     def _ask(self, question: requests.Request, limit: int, deadline: Deadline) -> Answer:
         request = self.session.prepare_request(question)

@@ -160,6 +160,26 @@ def test_sixty_four_questions_at_once_make_one_search(setup: Setup) -> None:
     assert len(slow.requests) == len(set(slow.requests)) == 4
 
 
+class Late(EvidenceStore):
+    """What is kept arrives just after somebody has looked for it in vain."""
+
+    looked = False
+
+    def get(self, key: tuple[str, str, Digest]) -> Kept | None:
+        found = super().get(key) if self.looked else None
+        self.looked = True
+        return found
+
+
+def test_a_search_that_ended_between_the_look_and_the_next_search_is_not_repeated(setup: Setup) -> None:
+    known = Evidence((RefusedCandidate("f", "l", Reason.MALFORMED, "m"),))
+    late = Late(lambda: 0.0)
+    late.put((HOST, REPOSITORY, DIGEST), Kept(known, 0.0))
+    source = RegistrySource(HOST, setup.client, late, setup.source.flights, setup.source.requests)
+    assert source.evidence(REPOSITORY, DIGEST, Deadline.after(5, lambda: 0.0)) == known
+    assert setup.client.requests == []
+
+
 def test_who_waits_leaves_at_their_own_deadline_and_the_search_goes_on(setup: Setup) -> None:
     SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
     slow = Slow(setup.store)
