@@ -15,6 +15,20 @@ _PLAIN = ("--allow-http-registry", "--allow-insecure-registry")
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """What cosign needs for a registry with TLS: who signed its certificate, and a folder with docker's config.json."""
+
+    authority: Path
+    docker_config: Path | None = None
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Return this as cosign's environment."""
+        config = {} if self.docker_config is None else {"DOCKER_CONFIG": str(self.docker_config)}
+        return {"SSL_CERT_FILE": str(self.authority), **config}
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPair:
     """A cosign key pair: ``private`` encrypted with the empty password, ``public`` PEM."""
 
@@ -30,11 +44,12 @@ class Signer:
     program: str
     flags: tuple[str, ...]
 
-    def sign(self, image: str, keys: KeyPair) -> None:
-        """Sign ``image`` (repository and digest) and store the signature beside it."""
+    def sign(self, image: str, keys: KeyPair, login: Login | None = None) -> None:
+        """Sign ``image`` (repository and digest) and store the signature beside it; without ``login``, over http."""
         assert "@sha256:" in image, "signed by digest, never by tag"
-        log = ("--tlog-upload=false", *self.flags)
-        run(self.program, keys.private.parent, "sign", "--key", str(keys.private), *log, *_PLAIN, "-y", image)
+        arguments = ["--key", str(keys.private), "--tlog-upload=false", *self.flags, *(_PLAIN if login is None else ())]
+        environ = {} if login is None else login.environ
+        run(self.program, keys.private.parent, "sign", *arguments, "-y", image, **environ)
 
 
 SIGNERS = (
@@ -50,9 +65,9 @@ def key_pair(folder: Path, name: str) -> KeyPair:
     return KeyPair(folder / f"{name}.key", folder / f"{name}.pub")
 
 
-def run(program: str, folder: Path, *arguments: str) -> None:
+def run(program: str, folder: Path, *arguments: str, **variables: str) -> None:
     """Run cosign in ``folder`` with nothing of the caller's environment; what it says is shown only when it fails."""
-    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "COSIGN_PASSWORD": ""}
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "COSIGN_PASSWORD": "", **variables}
     argv = [str(tool(program)), *arguments]
     done = subprocess.run(argv, cwd=folder, env=environ, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, f"{program} {' '.join(arguments)}: {done.stderr}"

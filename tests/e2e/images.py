@@ -8,7 +8,8 @@ import io
 import json
 import os
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -23,15 +24,44 @@ Descriptor = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """How a registry is spoken to: plain HTTP unless an authority is given, with this Authorization."""
+
+    authority: Path | None = None
+    authorization: str | None = field(default=None, repr=False)
+
+    def url(self, host: str, path: str) -> str:
+        """Return the URL of ``path`` at ``host``."""
+        return f"{'http' if self.authority is None else 'https'}://{host}{path}"
+
+    def send(
+        self, method: str, url: str, content: bytes = b"", media_type: str = "", accept: str = "*/*"
+    ) -> requests.Response:
+        """Send one request and return the answer, which carries it out."""
+        headers = {"Accept": accept} | ({"Content-Type": media_type} if media_type else {})
+        if self.authorization is not None:
+            headers["Authorization"] = self.authorization
+        verify = True if self.authority is None else str(self.authority)
+        response = requests.request(method, url, data=content, headers=headers, verify=verify, timeout=TIMEOUT)
+        response.raise_for_status()
+        return response
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
-    """One repository of a registry that speaks plain HTTP on loopback."""
+    """One repository of a registry on loopback, plain HTTP unless ``access`` says otherwise."""
 
     host: str
     name: str
+    access: Access = Access()
 
     def __str__(self) -> str:
         """Return ``host/name``, as references begin."""
         return f"{self.host}/{self.name}"
+
+    def url(self, path: str) -> str:
+        """Return the URL of ``path`` in the repository."""
+        return self.access.url(self.host, f"/v2/{self.name}{path}")
 
     def push(self, tag: str | None = None) -> str:
         """Push a new image, with content that never was before, and return its digest."""
@@ -57,16 +87,16 @@ class Repository:
 
     def _push_blob(self, media_type: str, content: bytes) -> Descriptor:
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        begun = _send("POST", f"http://{self.host}/v2/{self.name}/blobs/uploads/")
+        begun = self.access.send("POST", self.url("/blobs/uploads/"))
         place = requests.compat.urljoin(begun.url, begun.headers["Location"])
         mark = "&" if "?" in place else "?"
-        _send("PUT", f"{place}{mark}digest={digest}", content, "application/octet-stream")
+        self.access.send("PUT", f"{place}{mark}digest={digest}", content, "application/octet-stream")
         return {"mediaType": media_type, "digest": digest, "size": len(content)}
 
     def _push_manifest(self, tag: str, media_type: str, manifest: Descriptor) -> Descriptor:
         content = json.dumps(manifest).encode()
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        _send("PUT", f"http://{self.host}/v2/{self.name}/manifests/{tag or digest}", content, media_type)
+        self.access.send("PUT", self.url(f"/manifests/{tag or digest}"), content, media_type)
         return {"mediaType": media_type, "digest": digest, "size": len(content)}
 
 
@@ -87,17 +117,9 @@ def fetched_digest(image: str) -> str:
     host, _, rest = image.partition("/")
     name, _, pinned = rest.partition("@")
     name, _, tag = name.partition(":")
-    document = _send(
-        "GET", f"http://{host}/v2/{name}/manifests/{pinned or tag or 'latest'}", accept=f"{MANIFEST}, {INDEX}"
-    )
+    url = Repository(host, name).url(f"/manifests/{pinned or tag or 'latest'}")
+    document = Access().send("GET", url, accept=f"{MANIFEST}, {INDEX}")
     if document.headers["Content-Type"].partition(";")[0] == INDEX:
         platform = {"os": "linux", "architecture": "amd64"}
         return next(str(each["digest"]) for each in document.json()["manifests"] if each["platform"] == platform)
     return f"sha256:{hashlib.sha256(document.content).hexdigest()}"
-
-
-def _send(method: str, url: str, content: bytes = b"", media_type: str = "", accept: str = "*/*") -> requests.Response:
-    headers = {"Accept": accept} | ({"Content-Type": media_type} if media_type else {})
-    response = requests.request(method, url, data=content, headers=headers, timeout=TIMEOUT)
-    response.raise_for_status()
-    return response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -33,11 +34,14 @@ class Authority:
         signed = builder.sign(self._key, hashes.SHA256())
         self.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, organization: str | None = None) -> tuple[Path, Path]:
-        """Return the PEM files of a certificate (for localhost and 127.0.0.1, server and client) and its key."""
+    def issue(self, name: str, organization: str | None = None, hosts: Sequence[str] = ()) -> tuple[Path, Path]:
+        """Return the PEM files of a certificate and its key, for server and client.
+
+        The certificate is for localhost, 127.0.0.1 and ``hosts``.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName(
-            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
+            [*map(x509.DNSName, ("localhost", *hosts)), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
         )
         builder = _builder(_name(name, organization), self._name, key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
