@@ -11,10 +11,10 @@ import pytest
 from tests.e2e.cluster import Cluster, running_cluster
 from tests.e2e.cosign import KeyPair, key_pair
 from tests.e2e.registries import running_distribution, running_olareg
-from tests.e2e.webhook import GateServer, register
+from tests.e2e.webhook import GateServer, plain_http, register
 from tests.e2e.workbench import Workbench
 
-_logs = pytest.StashKey[Path]()
+_folder = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,18 +24,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the end of gate's log with every failure."""
+    """Show the ends of gate's logs with every failure."""
     report = yield
-    log = item.config.stash.get(_logs, None)
-    if report.failed and log is not None and log.exists():
-        report.sections.append(("gate's log", log.read_text(errors="replace")[-4000:]))
+    folder = item.config.stash.get(_folder, None)
+    if report.failed and folder is not None:
+        for log in sorted(folder.rglob("gate.log")):
+            name = f"gate's log, {log.relative_to(folder)}"
+            report.sections.append((name, log.read_text(errors="replace")[-4000:]))
     return report
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """Return the folder with every file and log of the run."""
-    return tmp_path_factory.mktemp("e2e")
+    return request.config.stash.setdefault(_folder, tmp_path_factory.mktemp("e2e"))
 
 
 @pytest.fixture(scope="session")
@@ -79,12 +81,9 @@ def stranger(folder: Path) -> KeyPair:
 
 
 @pytest.fixture(scope="session")
-def gate(
-    folder: Path, cluster: Cluster, release: KeyPair, olareg: str, distribution: str, request: pytest.FixtureRequest
-) -> Iterator[GateServer]:
+def gate(folder: Path, cluster: Cluster, release: KeyPair, olareg: str, distribution: str) -> Iterator[GateServer]:
     """Return gate, running and asked by the API server about every RootSync and RepoSync."""
-    server = GateServer(folder, release, [olareg, distribution])
-    request.config.stash[_logs] = server.log
+    server = GateServer(folder, release, [plain_http(olareg), plain_http(distribution)])
     try:
         server.start()
         register(cluster, server)

@@ -104,13 +104,19 @@ def ask(bench: Workbench, image: str) -> Answer:
     return bench.cluster.admin.create(f"{sync.list_path()}?dryRun=All", sync.object(oci(image)))
 
 
-def refused_soon(bench: Workbench, gate: GateServer, repository: Repository, reason: str, said: str = "") -> str:
-    """Return the message with which new images are refused, once that is for ``reason`` and has what is ``said``."""
+def refused_soon(
+    bench: Workbench, gate: GateServer, repository: Repository, reason: str, said: str = "", *, host: str = ""
+) -> str:
+    """Return the message with which new images are refused, once that is for ``reason`` and has what is ``said``.
+
+    ``host`` is what gate knows the registry by, when that is not what it is pushed to by.
+    """
     messages: list[str] = []
 
     def refused() -> bool:
         # Never asked for before, so that nothing is answered from evidence.
-        messages.append(ask(bench, f"{repository}@{repository.push()}").message)
+        image = f"{host or repository.host}/{repository.name}@{repository.push()}"
+        messages.append(ask(bench, image).message)
         return gate.decisions()[-1]["reason"] == reason and said in messages[-1]
 
     _soon(refused, f"gate refuses for {reason}: {said}", messages)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import itertools
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import requests
 import yaml
@@ -22,22 +26,23 @@ READY_SECONDS = 20
 MANIFEST = CHECKOUT / "manifests" / "base" / "validatingwebhookconfiguration.yaml"
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
+_probes = itertools.count(1)
+
 
 class GateServer:
     """``gate serve`` on loopback. It can be stopped and started again at the same address."""
 
-    def __init__(self, folder: Path, keys: KeyPair, registries: list[str], **settings: str) -> None:
-        """Write what its settings name into ``folder``; ``settings`` are further GATE_ variables."""
+    def __init__(self, folder: Path, keys: KeyPair, registries: Sequence[Object], **settings: str) -> None:
+        """Write what its settings name, GATE_REGISTRIES too, into ``folder``; ``settings`` are further variables."""
         self.port = free_port()
         self.log = folder / "gate.log"
         self.authority = Authority(folder, "gate-ca")
         certificate, key = self.authority.issue("gate")
-        listed = [{"host": host, "plainHTTP": True, "allowPrivate": True} for host in registries]
         self.registries = folder / "registries.yaml"
-        self.registries.write_text(yaml.safe_dump(listed))
+        self.registries.write_text(yaml.safe_dump(list(registries)))
         state = folder / "state"
         state.mkdir()
-        self._environ = {
+        self.environ = {
             "GATE_PORT": str(self.port),
             "GATE_METRICS_PORT": str(free_port()),
             "GATE_TLS_CERT": str(certificate),
@@ -49,10 +54,21 @@ class GateServer:
         }
         self._process: Process | None = None
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def start(self) -> None:
         """Start it and return when it says that it is ready."""
-        self._process = Process([gate_program(), "serve"], self.log, self._environ)
+        self._process = self.launch()
         self._process.ready(self._ready, READY_SECONDS)
+
+    def launch(self) -> Process:
+        """Start it and return at once."""
+        return Process([gate_program(), "serve"], self.log, self.environ)
 
     def stop(self) -> None:
         """End it, if it runs."""
@@ -75,6 +91,11 @@ class GateServer:
         return [each["decision"] for each in records if each["event"] == "decision"]
 
 
+def plain_http(host: str) -> Object:
+    """Return what GATE_REGISTRIES says of a registry that speaks plain HTTP on loopback."""
+    return {"host": host, "plainHTTP": True, "allowPrivate": True}
+
+
 def gate_program() -> Path:
     """Return the ``gate`` of the environment that the tests run in."""
     return Path(sys.executable).parent / "gate"
@@ -94,7 +115,28 @@ def register(cluster: Cluster, server: GateServer) -> None:
     """Register ``server`` as the project's manifest says, and return when the API server asks it."""
     manifest = configuration(f"https://localhost:{server.port}", server.authority.certificate)
     must(cluster.admin.create(CONFIGURATIONS, manifest))
-    probe = Sync("RootSync", "probe")
+    _wait_until_asked(cluster, server)
+
+
+@contextlib.contextmanager
+def registered_instead(cluster: Cluster, other: GateServer, server: GateServer) -> Iterator[None]:
+    """Let the API server ask ``other`` in the place of ``server``, which is registered, until the context is left."""
+
+    def point(to: GateServer) -> None:
+        manifest = configuration(f"https://localhost:{to.port}", to.authority.certificate)
+        path = f"{CONFIGURATIONS}/{manifest['metadata']['name']}"
+        must(cluster.admin.merge(path, {"webhooks": manifest["webhooks"]}))
+        _wait_until_asked(cluster, to)
+
+    try:
+        point(other)
+        yield
+    finally:
+        point(server)
+
+
+def _wait_until_asked(cluster: Cluster, server: GateServer) -> None:
+    probe = Sync("RootSync", f"probe-{next(_probes)}")
 
     def asked() -> bool:
         cluster.admin.create(f"{probe.list_path()}?dryRun=All", probe.object(GIT))
