@@ -28,7 +28,7 @@ READY_PATH = "/readyz"
 REVIEW_SECONDS = 8.0  # the most that a review may take; Config Sync itself waits 15 s, the API server 10 s by default
 ANSWER_SECONDS = 1.0  # kept back from the caller's own timeout, so that an answer is heard before it hangs up
 REVIEWS_AT_ONCE = 60  # more are told to come back; of the server's 64 threads 4 stay free for health checks
-READ_AT_ONCE = 62  # requests whose bodies are read or answered: who stalls there leaves threads for health checks
+READ_AT_ONCE = 32  # bodies on their way: half of the threads, so that who stalls there leaves the others at work
 LARGE_BYTES = 1 * limits.MIB
 LARGE_AT_ONCE = 2  # bodies above that; each takes up to 100 MiB while it is parsed
 
@@ -127,12 +127,14 @@ def create_app(
         if request.content_length is None:
             return _text(411, "send the review with a Content-Length")
         with ExitStack() as held:
-            if not held.enter_context(reading.enter()):
+            arriving = held.enter_context(ExitStack())
+            if not arriving.enter_context(reading.enter()):
                 return _text(503, "too many reviews are on their way; send it again")
             # A large body costs many times its size while it is read; an object of a cluster is rarely above 1 MiB.
             if request.content_length > LARGE_BYTES and not held.enter_context(large.enter()):
                 return _text(503, "too many large reviews are on their way; send it again")
             body = request.get_data(cache=False)
+            arriving.close()
             if not held.enter_context(gauge.enter()):
                 return _reply(reviews.refuse(body, Reason.BUSY, _BUSY))
             return _guarded(reviews, body, deadline)

@@ -24,7 +24,8 @@ def server() -> Server:
 
 
 def test_threads_are_left_for_health_checks_while_reviews_are_answered_or_stall() -> None:
-    assert THREADS > READ_AT_ONCE > REVIEWS_AT_ONCE >= 32
+    assert THREADS > REVIEWS_AT_ONCE >= 32
+    assert THREADS >= 2 * READ_AT_ONCE
 
 
 def test_an_idle_connection_is_closed_by_the_api_server_first() -> None:
