@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -16,7 +19,16 @@ from gate.core.deadline import Deadline
 from gate.core.limits import REVIEW_BYTES
 from gate.core.reasons import Reason
 from gate.fronts.review import Reply
-from gate.fronts.webhook import REVIEWS_AT_ONCE, VALIDATE_PATH, InFlight, create_app, review_seconds
+from gate.fronts.webhook import (
+    LARGE_AT_ONCE,
+    LARGE_BYTES,
+    READ_AT_ONCE,
+    REVIEWS_AT_ONCE,
+    VALIDATE_PATH,
+    InFlight,
+    create_app,
+    review_seconds,
+)
 
 
 @dataclass
@@ -188,3 +200,75 @@ def test_other_questions_get_one_sentence(setup: Setup, method: str, path: str, 
     assert response.status_code == status
     assert response.data.count(b"\n") == 1
     assert b"<html" not in response.data.lower()
+
+
+class Blocked(Scripted):
+    """Answers nothing until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go, self.arrived = threading.Event(), threading.Semaphore(0)
+
+    def answer(self, body: bytes, deadline: Deadline) -> Reply:
+        self.arrived.release()
+        assert self.go.wait(10)
+        return Reply(200, b"{}")
+
+
+def test_no_more_than_two_large_reviews_are_read_at_once_and_small_ones_still_are() -> None:
+    reviews = Blocked()
+    app = create_app(reviews, lambda: 0.0, lambda: None)
+    large = b"x" * (LARGE_BYTES + 1)
+    with ThreadPoolExecutor(3) as pool:
+        first = [pool.submit(app.test_client().post, VALIDATE_PATH, data=large) for _ in range(LARGE_AT_ONCE)]
+        for _ in first:
+            assert reviews.arrived.acquire(timeout=10)
+        assert app.test_client().post(VALIDATE_PATH, data=large).status_code == 503
+        small = pool.submit(app.test_client().post, VALIDATE_PATH, data=b"x")
+        assert reviews.arrived.acquire(timeout=10)
+        reviews.go.set()
+        assert [answer.result(10).status_code for answer in (*first, small)] == [200, 200, 200]
+    assert app.test_client().post(VALIDATE_PATH, data=large).status_code == 200
+
+
+class Stalling(io.BytesIO):
+    """A body that does not come until it is told to."""
+
+    def __init__(self, go: threading.Event, arrived: threading.Semaphore) -> None:
+        super().__init__(b"x")
+        self.go, self.arrived = go, arrived
+
+    def readinto(self, buffer: bytearray, /) -> int:  # type: ignore[override]  # all that is read into here
+        self.arrived.release()
+        assert self.go.wait(10)
+        return super().readinto(buffer)
+
+
+def test_bodies_that_stall_leave_half_of_the_threads_and_give_their_places_back() -> None:
+    go, arrived = threading.Event(), threading.Semaphore(0)
+    app = create_app(Scripted(), lambda: 0.0, lambda: None)
+
+    def stall() -> int:
+        body = {"input_stream": Stalling(go, arrived), "content_length": 1}
+        return app.test_client().post(VALIDATE_PATH, **body).status_code
+
+    with ThreadPoolExecutor(READ_AT_ONCE) as pool:
+        stalled = [pool.submit(stall) for _ in range(READ_AT_ONCE)]
+        for _ in stalled:
+            assert arrived.acquire(timeout=10)
+        assert app.test_client().post(VALIDATE_PATH, data=b"x").status_code == 503
+        assert app.test_client().get("/healthz").status_code == 200
+        go.set()
+        assert {answer.result(10) for answer in stalled} == {200}
+    assert app.test_client().post(VALIDATE_PATH, data=b"x").status_code == 200
+
+
+def test_a_review_that_is_being_answered_is_no_body_on_its_way() -> None:
+    reviews = Blocked()
+    app = create_app(reviews, lambda: 0.0, lambda: None)
+    with ThreadPoolExecutor(READ_AT_ONCE + 1) as pool:
+        asked = [pool.submit(app.test_client().post, VALIDATE_PATH, data=b"x") for _ in range(READ_AT_ONCE + 1)]
+        arrived = [reviews.arrived.acquire(timeout=2) for _ in asked]
+        reviews.go.set()
+        assert all(arrived)
+        assert {answer.result(10).status_code for answer in asked} == {200}
