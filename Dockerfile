@@ -9,9 +9,9 @@ RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/gate
 
 # Locked by hash, and wheels only, so that no package's code runs here. Before the source, so that editing gate keeps the layer.
 COPY requirements-build.lock requirements.lock ./
-RUN /opt/build/bin/python -m pip install --no-cache-dir --only-binary :all: --require-hashes -r requirements-build.lock
+RUN /opt/build/bin/python -m pip install --no-cache-dir --only-binary :all: --no-deps --require-hashes -r requirements-build.lock
 RUN /opt/build/bin/python -m pip --python /opt/gate/bin/python install --no-cache-dir --no-compile --only-binary :all: \
-      --require-hashes -r requirements.lock
+      --no-deps --require-hashes -r requirements.lock
 # The asynchronous half of the Kubernetes client is not used, and takes 68 MB with its compiled files.
 RUN rm -r /opt/gate/lib/python3*/site-packages/kubernetes/aio
 
