@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gate.core.deadline import Deadline
 from gate.core.errors import MalformedError, UnavailableError, UntrustedError
-from gate.core.keys import Check, PublicKey
+from gate.core.keys import Check, PublicKey, Signed
 from gate.core.oci import Digest, Reference, parse_manifest
 from gate.core.policy import Context, Policy, Rule, Signatures
 from gate.core.reasons import Reason
@@ -51,9 +51,9 @@ class KeptChecks:
         self._answers: OrderedDict[bytes, tuple[Reason, str] | None] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __call__(self, key: PublicKey, signature: bytes, message: bytes) -> None:
+    def __call__(self, key: PublicKey, signature: bytes, message: Signed) -> None:
         """Return if ``signature`` is over ``message`` by ``key``, else raise UntrustedError, as PublicKey.verify."""
-        name = _name(key.spki, signature, message)
+        name = _name(key.spki, signature, *_tagged(message))
         with self._lock:
             known = name in self._answers
             if known:
@@ -72,12 +72,17 @@ class KeptChecks:
                 self._answers.popitem(last=False)
 
 
+def _tagged(message: Signed) -> tuple[bytes, bytes]:
+    """Return the message with its kind: a digest and a message of the same bytes are two questions."""
+    return (b"digest", message.hex.encode()) if isinstance(message, Digest) else (b"message", message)
+
+
 def _name(*parts: bytes) -> bytes:
     """Return a digest of ``parts``, each with its length: a memory of digests has a size, and pins nobody's bytes."""
     return hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).digest()
 
 
-def _ask(key: PublicKey, signature: bytes, message: bytes) -> tuple[Reason, str] | None:
+def _ask(key: PublicKey, signature: bytes, message: Signed) -> tuple[Reason, str] | None:
     try:
         key.verify(signature, message)
     except UntrustedError as error:

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
 
 from gate.core.errors import UntrustedError
+from gate.core.identities import IdentityRule
 from gate.core.keys import Check, PublicKey
 from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.core.signature import UntrustedSignature
+from gate.core.trust import TrustedRoot
 from gate.core.verdict import Signer
+
+# A second verifier's word on a bundle (its bytes): returns, or raises UntrustedError (verifiers-differ).
+SecondOpinion: TypeAlias = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
 class KeyAuthority:
-    """One public key, with the transparency log ignored."""
+    """One public key. ``log`` and ``timestamp`` say what must be proved besides, by the logs and authorities of ``root``.
+
+    Where neither is wanted there is no root, and what lies beside a signature is not looked at.
+    """
 
     name: str
     key: PublicKey
+    root: TrustedRoot | None = None
+    log: bool = False
+    timestamp: bool = False
 
     @property
     def identity(self) -> str:
@@ -50,4 +63,26 @@ class KeyAuthority:
         return Signer(self.name, self.identity)
 
 
-Authority = KeyAuthority
+@dataclass(frozen=True, slots=True)
+class KeylessAuthority:
+    """Whoever proves to be one of ``identities`` to a certificate authority of ``root``.
+
+    ``log`` and ``timestamp`` say what must be proved besides; without either, nothing would prove the time.
+    ``second`` is another verifier that must accept a bundle as well, where there is one.
+    """
+
+    name: str
+    identities: tuple[IdentityRule, ...]
+    root: TrustedRoot
+    log: bool = True
+    timestamp: bool = False
+    second: SecondOpinion | None = field(default=None, compare=False)
+
+    def verify(
+        self, signature: UntrustedSignature, subject: Digest, now: datetime, check: Check = PublicKey.verify
+    ) -> Signer:
+        """Return the signer if one of the identities made ``signature`` for ``subject``, else raise UntrustedError."""
+        raise NotImplementedError
+
+
+Authority: TypeAlias = KeyAuthority | KeylessAuthority

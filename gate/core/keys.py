@@ -10,13 +10,17 @@ from typing import TypeAlias
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from gate.core import limits
 from gate.core.errors import MalformedError, UntrustedError
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 
 _Supported: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+
+Signed: TypeAlias = bytes | Digest  # what a signature is over: the bytes, or their digest where only that is known
 
 RSA_MINIMUM = 2048  # bits; NIST SP 800-131A rev. 2, section 3
 RSA_MAXIMUM = 16384  # bits; beyond it one verification takes milliseconds
@@ -42,21 +46,24 @@ class PublicKey:
         """The key's name in records: ``sha256:`` and the hex digest of the SPKI DER."""
         return "sha256:" + hashlib.sha256(self.spki).hexdigest()
 
-    def verify(self, signature: bytes, message: bytes) -> None:
+    def verify(self, signature: bytes, message: Signed) -> None:
         """Return if ``signature`` is over ``message``, else raise UntrustedError.
 
         ECDSA: ASN.1 DER, FIPS 186-5 section 6.4.2. RSA: PKCS #1 v1.5 with SHA-256, RFC 8017 section 8.2.2.
-        Ed25519: pure, RFC 8032 section 5.1.7.
+        Ed25519: pure, RFC 8032 section 5.1.7; it needs the message itself.
         """
         match self._key:
             case ec.EllipticCurvePublicKey():
                 _verify_ecdsa(self._key, signature, message)
             case rsa.RSAPublicKey():
+                data, algorithm = _prepare(message, hashes.SHA256())
                 try:
-                    self._key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
+                    self._key.verify(signature, data, padding.PKCS1v15(), algorithm)
                 except InvalidSignature as error:
                     raise UntrustedError(Reason.BAD_SIGNATURE, _BAD) from error
             case ed25519.Ed25519PublicKey():
+                if isinstance(message, Digest):
+                    raise UntrustedError(Reason.UNSUPPORTED, "Ed25519 signs a message, and only its digest is known")
                 try:
                     self._key.verify(signature, message)
                 except InvalidSignature as error:
@@ -64,7 +71,7 @@ class PublicKey:
 
 
 # Says whether a signature is over a message: PublicKey.verify, or somebody who remembers what it said.
-Check: TypeAlias = Callable[[PublicKey, bytes, bytes], None]
+Check: TypeAlias = Callable[[PublicKey, bytes, Signed], None]
 
 _BAD = "the signature does not verify with the key"
 # cosign 3 signs with the prehashed variant (RFC 8032 section 5.1, dom2), which nothing in the signature tells apart.
@@ -73,14 +80,23 @@ _BAD_ED25519 = (
 )
 
 
-def _verify_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, message: bytes) -> None:
-    for algorithm in _CURVE_HASHES[key.curve.name]:
+def _verify_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, message: Signed) -> None:
+    algorithms = _CURVE_HASHES[key.curve.name]
+    for algorithm in algorithms if isinstance(message, bytes) else (hashes.SHA256(),):
+        data, prepared = _prepare(message, algorithm)
         try:
-            key.verify(signature, message, ec.ECDSA(algorithm))
+            key.verify(signature, data, ec.ECDSA(prepared))
         except InvalidSignature:
             continue
         return
     raise UntrustedError(Reason.BAD_SIGNATURE, _BAD)
+
+
+def _prepare(message: Signed, algorithm: hashes.HashAlgorithm) -> tuple[bytes, Prehashed | hashes.HashAlgorithm]:
+    """Return what the library wants: the message and its hash, or the digest, said to be one already."""
+    if isinstance(message, Digest):
+        return bytes.fromhex(message.hex), Prehashed(algorithm)
+    return message, algorithm
 
 
 def parse_public_key(pem: bytes) -> PublicKey:
@@ -100,10 +116,11 @@ def parse_public_key(pem: bytes) -> PublicKey:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise MalformedError("it does not hold a public key that can be read") from error
-    return _supported(key)
+    return supported_key(key)
 
 
-def _supported(key: object) -> PublicKey:
+def supported_key(key: object) -> PublicKey:
+    """Return ``key``, one of cryptography's, as one of gate's, or raise MalformedError that says what it is."""
     match key:
         case ec.EllipticCurvePublicKey() if key.curve.name not in _CURVE_HASHES:
             raise MalformedError(f"it is on the curve {key.curve.name}; P-256, P-384 and P-521 are supported")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from gate.core.authorities import Authority
+from gate.core.authorities import Authority, KeyAuthority
 from gate.core.errors import ConfigError
 from gate.core.globs import ImageGlob, match_text
 from gate.core.oci import Digest, Reference
@@ -102,7 +102,8 @@ class Signatures:
             raise ConfigError("no authority is named")
         if len({authority.name for authority in self.authorities}) != len(self.authorities):
             raise ConfigError("two authorities have the same name")
-        if len({authority.identity for authority in self.authorities}) != len(self.authorities):
+        keys = [authority.identity for authority in self.authorities if isinstance(authority, KeyAuthority)]
+        if len(set(keys)) != len(keys):
             raise ConfigError("two authorities have the same key")
         if not 0 < self.count <= len(self.authorities):
             raise ConfigError(f"the count is {self.count}, and there are {len(self.authorities)} authorities")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from cryptography import x509
 
 from gate.core.errors import UnavailableError
+from gate.core.keys import Signed
 from gate.core.oci import Digest
 from gate.core.reasons import Reason
+from gate.core.transparency import LogDemand, LogEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,20 +22,82 @@ class Claim:
     repository: str | None = None
 
 
+class Material(Protocol):
+    """What came beside a signature, read only when an authority asks for it; immutable and hashable.
+
+    What cannot be read raises MalformedError, and concerns only who needs it: beside a key that vouches alone, a
+    certificate that is garbage changes nothing.
+    """
+
+    @property
+    def demand(self) -> LogDemand:
+        """What a log entry brings in this format."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it holds."""
+
+    def certificates(self) -> tuple[x509.Certificate, ...]:
+        """Return the signer's certificate and then untrusted intermediates; nothing where a key signed."""
+
+    def entries(self) -> tuple[LogEntry, ...]:
+        """Return the transparency log's entries."""
+
+    def timestamps(self) -> tuple[bytes, ...]:
+        """Return the RFC 3161 responses, DER TimeStampResp."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoMaterial:
+    """Nothing came beside the signature."""
+
+    @property
+    def demand(self) -> LogDemand:
+        """Everything: there is no entry that could bring it."""
+        return LogDemand(promise=True, proof=True)
+
+    @property
+    def size(self) -> int:
+        """Return nothing."""
+        return 0
+
+    def certificates(self) -> tuple[x509.Certificate, ...]:
+        """Return nothing."""
+        return ()
+
+    def entries(self) -> tuple[LogEntry, ...]:
+        """Return nothing."""
+        return ()
+
+    def timestamps(self) -> tuple[bytes, ...]:
+        """Return nothing."""
+        return ()
+
+
 @dataclass(frozen=True, slots=True)
 class UntrustedSignature:
     """One well-formed candidate; nothing in it is proved.
 
-    ``message`` is the exact bytes that ``signature`` should be over, and ``claim`` was parsed from the same bytes.
+    ``message`` is exactly what ``signature`` should be over, and ``claim`` was parsed from the same bytes.
     ``certified`` says that the candidate wants to be judged by the certificate it carries, not by a key.
+    ``payload`` is what the message encodes, where that is a DSSE envelope; ``document`` the bundle it came in.
     """
 
     format: str
     location: str
-    message: bytes
+    message: Signed
     signature: bytes
     claim: Claim
     certified: bool = False
+    material: Material = field(default_factory=NoMaterial)
+    payload: bytes | None = None
+    document: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """How many bytes it holds."""
+        held = (self.message, self.signature, self.payload, self.document)
+        return self.material.size + sum(len(each) for each in held if isinstance(each, bytes))
 
 
 @dataclass(frozen=True, slots=True)

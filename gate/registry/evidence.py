@@ -93,7 +93,7 @@ class EvidenceStore:
 
 
 def _weight(kept: Kept) -> int:
-    signed = sum(len(item.message) + len(item.signature) for item in _signed(kept.evidence))
+    signed = sum(item.size for item in _signed(kept.evidence))
     return ENTRY_BYTES * (1 + len(kept.evidence.candidates)) + signed
 
 
