@@ -22,7 +22,7 @@ SecondOpinion: TypeAlias = Callable[[bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class KeyAuthority:
-    """One public key. ``log`` and ``timestamp`` say what must be proved besides, by the logs and authorities of ``root``.
+    """One public key. ``log`` and ``timestamp`` say what must be proved besides, by what ``root`` trusts.
 
     Where neither is wanted there is no root, and what lies beside a signature is not looked at.
     """
