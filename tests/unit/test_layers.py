@@ -38,7 +38,7 @@ BREAKS: dict[str, tuple[str, ...]] = {
 # Everything that the core may know; a list of what it may not know would have to name the whole standard library.
 CORE_KNOWS = {
     *("__future__", "base64", "binascii", "collections", "dataclasses", "datetime", "enum", "hashlib", "json", "re"),
-    *("typing", "unicodedata", "cryptography", "gate"),
+    *("contextlib", "typing", "unicodedata", "cryptography", "rfc3161_client", "rfc8785", "re2", "gate"),
 }
 
 
