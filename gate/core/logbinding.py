@@ -147,7 +147,8 @@ def _require_hashedrekord_v2(spec: Object, about: LoggedSignature) -> None:
     about.require_signature(_base64(signature, "content"))
     verifier = _member(signature, "verifier")
     if "x509Certificate" in verifier:
-        about.require_verifier(_certificate(_base64(_member(verifier, "x509Certificate"), "rawBytes")))
+        der = _base64(_member(verifier, "x509Certificate"), "rawBytes")
+        about.require_verifier(_certificate(der, x509.load_der_x509_certificate))
     else:
         about.require_verifier(_base64(_member(verifier, "publicKey"), "rawBytes"))
 
@@ -181,23 +182,21 @@ def _only(value: strictjson.Json) -> Object:
 
 def _verifier(pem: bytes) -> _Verifier:
     """Return whom ``pem`` names; parsed, because the white space in it is the log's own."""
-    if b"-----BEGIN CERTIFICATE-----" in pem:
-        return _certificate(pem)
+    if pem.count(b"-----BEGIN ") != 1:
+        raise MalformedError("the log entry does not name its signer in exactly one PEM block")
+    if pem.startswith(b"-----BEGIN CERTIFICATE-----"):
+        return _certificate(pem, x509.load_pem_x509_certificate)
     try:
         return parse_public_key(pem).spki
     except MalformedError as error:
         raise MalformedError(f"the public key in the log entry cannot be read: {error.message}") from error
 
 
-def _certificate(encoded: bytes) -> x509.Certificate:
-    """Return the one certificate in ``encoded``, PEM or DER, or raise MalformedError."""
+def _certificate(encoded: bytes, load: Callable[[bytes], x509.Certificate]) -> x509.Certificate:
     try:
-        if not encoded.startswith(b"-----BEGIN "):
-            return x509.load_der_x509_certificate(encoded)
-        (certificate,) = x509.load_pem_x509_certificates(encoded)
+        return load(encoded)
     except (ValueError, x509.InvalidVersion) as error:
-        raise MalformedError("the log entry does not hold a certificate that can be read") from error
-    return certificate
+        raise MalformedError("the certificate in the log entry cannot be read") from error
 
 
 def _spki(certificate: x509.Certificate) -> bytes:
