@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from gate.core import limits, strictjson
+from gate.core.certificates import parse_certificate, parse_certificates, public_key
 from gate.core.errors import MalformedError, UntrustedError
-from gate.core.keys import PublicKey, Signed, parse_public_key, supported_key
+from gate.core.keys import PublicKey, Signed, parse_public_key
 from gate.core.oci import Digest
 from gate.core.quote import quote
 from gate.core.reasons import Reason
@@ -79,6 +79,13 @@ class LoggedSignature:
             _refuse("signer")
 
 
+def _spki(certificate: x509.Certificate) -> bytes:
+    try:
+        return public_key(certificate).spki
+    except UntrustedError:
+        _refuse("signer")  # whose key is of a kind that none of gate's keys is
+
+
 def _refuse(what: str) -> NoReturn:
     raise UntrustedError(Reason.LOG_ENTRY, f"the log entry belongs to another {what}")
 
@@ -117,7 +124,7 @@ def _require_hashedrekord(spec: Object, about: LoggedSignature) -> None:
     about.require_digest(_text(digest, "algorithm"), _text(digest, "value"))
     signature = _member(spec, "signature")
     about.require_signature(_base64(signature, "content"))
-    about.require_verifier(_verifier(_base64(_member(signature, "publicKey"), "content")))
+    about.require_verifier(_verifier(_base64(_member(signature, "publicKey"), "content"), _parse_pem))
 
 
 def _require_dsse(spec: Object, about: LoggedSignature) -> None:
@@ -125,7 +132,7 @@ def _require_dsse(spec: Object, about: LoggedSignature) -> None:
     about.require_payload(_member(spec, "payloadHash"))
     signature = _only(spec.get("signatures"))
     about.require_signature(_base64(signature, "signature"))
-    about.require_verifier(_verifier(_base64(signature, "verifier")))
+    about.require_verifier(_verifier(_base64(signature, "verifier"), _parse_pem))
 
 
 def _require_intoto(spec: Object, about: LoggedSignature) -> None:
@@ -135,7 +142,7 @@ def _require_intoto(spec: Object, about: LoggedSignature) -> None:
     # The log encodes what the envelope holds encoded already.
     if _base64(signature, "sig") != base64.b64encode(about.signature):
         _refuse("signature")
-    about.require_verifier(_verifier(_base64(signature, "publicKey")))
+    about.require_verifier(_verifier(_base64(signature, "publicKey"), _parse_pem))
 
 
 def _require_hashedrekord_v2(spec: Object, about: LoggedSignature) -> None:
@@ -148,7 +155,7 @@ def _require_hashedrekord_v2(spec: Object, about: LoggedSignature) -> None:
     verifier = _member(signature, "verifier")
     if "x509Certificate" in verifier:
         der = _base64(_member(verifier, "x509Certificate"), "rawBytes")
-        about.require_verifier(_certificate(der, x509.load_der_x509_certificate))
+        about.require_verifier(_verifier(der, parse_certificate))
     else:
         about.require_verifier(_base64(_member(verifier, "publicKey"), "rawBytes"))
 
@@ -180,27 +187,18 @@ def _only(value: strictjson.Json) -> Object:
     return expect_object(signatures[0], "the signature of the log entry")
 
 
-def _verifier(pem: bytes) -> _Verifier:
-    """Return whom ``pem`` names; parsed, because the white space in it is the log's own."""
-    if pem.count(b"-----BEGIN ") != 1:
-        raise MalformedError("the log entry does not name its signer in exactly one PEM block")
-    if pem.startswith(b"-----BEGIN CERTIFICATE-----"):
-        return _certificate(pem, x509.load_pem_x509_certificate)
+def _verifier(encoded: bytes, parse: Callable[[bytes], _Verifier]) -> _Verifier:
     try:
-        return parse_public_key(pem).spki
+        return parse(encoded)
     except MalformedError as error:
-        raise MalformedError(f"the public key in the log entry cannot be read: {error.message}") from error
+        raise MalformedError(f"the signer in the log entry cannot be read: {error.message}") from error
 
 
-def _certificate(encoded: bytes, load: Callable[[bytes], x509.Certificate]) -> x509.Certificate:
-    try:
-        return load(encoded)
-    except (ValueError, x509.InvalidVersion) as error:
-        raise MalformedError("the certificate in the log entry cannot be read") from error
-
-
-def _spki(certificate: x509.Certificate) -> bytes:
-    try:
-        return supported_key(certificate.public_key()).spki
-    except (ValueError, UnsupportedAlgorithm, MalformedError) as error:
-        raise MalformedError("the certificate in the log entry has a key that is not supported") from error
+def _parse_pem(pem: bytes) -> _Verifier:
+    """Return whom ``pem`` names; parsed, because the white space in it is the log's own."""
+    if b"-----BEGIN CERTIFICATE-----" not in pem:
+        return parse_public_key(pem).spki
+    certificate, *more = parse_certificates(pem)
+    if more:
+        raise MalformedError("it is more than one certificate")
+    return certificate

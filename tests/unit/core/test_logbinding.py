@@ -300,9 +300,10 @@ def public_pem(kind: ec.EllipticCurve) -> bytes:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-ONE_BLOCK = "the log entry does not name its signer in exactly one PEM block"
-NO_CERTIFICATE = "the certificate in the log entry cannot be read"
-NO_KEY = "the public key in the log entry cannot be read: "
+UNREADABLE = "the signer in the log entry cannot be read: "
+NO_CERTIFICATE = "a certificate cannot be read"
+NO_CHAIN = "a chain of certificates is not made of PEM blocks of type CERTIFICATE"
+ONE_KEY = "it is not exactly one PEM block of type PUBLIC KEY"
 K1 = "it is on the curve secp256k1; P-256, P-384 and P-521 are supported"
 
 
@@ -311,15 +312,15 @@ K1 = "it is on the curve secp256k1; P-256, P-384 and P-521 are supported"
 @pytest.mark.parametrize(
     ("pem", "message"),
     [
-        (b"rubbish", ONE_BLOCK),
-        (KEY.pem * 2, ONE_BLOCK),
-        (CERTIFIED.pem * 2, ONE_BLOCK),
-        (CERTIFIED.pem + KEY.pem, ONE_BLOCK),
-        (KEY.pem + CERTIFIED.pem, ONE_BLOCK),
+        (b"rubbish", ONE_KEY),
+        (KEY.pem * 2, ONE_KEY),
+        (CERTIFIED.pem * 2, "it is more than one certificate"),
+        (CERTIFIED.pem + KEY.pem, NO_CHAIN),
+        (KEY.pem + CERTIFIED.pem, NO_CHAIN),
         (CERTIFIED.pem[:100], NO_CERTIFICATE),
         (CERTIFIED.pem.replace(b"MII", b"AII", 1), NO_CERTIFICATE),
-        (KEY.pem[:60], NO_KEY + "it does not hold a public key that can be read"),
-        (public_pem(ec.SECP256K1()), NO_KEY + K1),
+        (KEY.pem[:60], "it does not hold a public key that can be read"),
+        (public_pem(ec.SECP256K1()), K1),
     ],
     ids=["rubbish", "two keys", "two", "and a key", "and a certificate", "cut", "altered", "cut key", "curve"],
 )
@@ -327,7 +328,7 @@ def test_a_signer_that_cannot_be_read_is_malformed(kind: str, holder: str, pem: 
     signed = made(kind, HOLDERS[holder])
     with pytest.raises(MalformedError) as caught:
         naming(kind, signed, pem).bind(about(signed))
-    assert caught.value.message == message
+    assert caught.value.message == UNREADABLE + message
 
 
 V2_CERTIFICATE = ("spec", "hashedRekordV002", "signature", "verifier", "x509Certificate", "rawBytes")
@@ -349,7 +350,7 @@ def test_a_certificate_in_der_that_cannot_be_read_is_malformed(der: bytes) -> No
     for holder in (CERTIFIED, KEY):
         signed = made("hashedrekord v2", holder)
         edited = naming_der(replace(signed, holder=CERTIFIED), der)
-        with pytest.raises(MalformedError, match=f"^{NO_CERTIFICATE}$"):
+        with pytest.raises(MalformedError, match=f"^{UNREADABLE}{NO_CERTIFICATE}$"):
             edited.bind(about(signed))
 
 
@@ -365,11 +366,12 @@ def certificate_on(curve: ec.EllipticCurve) -> bytes:
     [certificate_on(ec.SECP256K1()), DER.replace(P256, P256[:-1] + b"\x63"), DER.replace(POINT, POINT[:-1] + b"\x09")],
     ids=["not gate's", "nobody's", "no point"],
 )
-def test_a_certificate_whose_key_is_not_supported_is_malformed_where_the_key_is_compared(der: bytes) -> None:
+def test_a_certificate_whose_key_is_not_supported_is_another_signers(der: bytes) -> None:
     assert der != DER
     signed = made("hashedrekord v2")
-    with pytest.raises(MalformedError, match=r"^the certificate in the log entry has a key that is not supported$"):
+    with pytest.raises(UntrustedError, match=r"^the log entry belongs to another signer$") as caught:
         naming_der(replace(signed, holder=CERTIFIED), der).bind(about(signed))
+    assert caught.value.reason is Reason.LOG_ENTRY
 
 
 def test_a_body_that_is_no_json_is_malformed() -> None:
