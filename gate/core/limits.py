@@ -22,6 +22,7 @@ SUBJECT_DIGESTS = 32  # digests of one subject
 EVIDENCE_BYTES = 16 * MIB  # everything fetched for one digest
 KEY_BYTES = 64 * KIB  # a PEM file; an RSA key of 16384 bits has 3 KiB
 REFERENCE_CHARACTERS = 1024  # host (255) + repository (255) + tag (128) + digest (71), with room
+TRUSTED_ROOT_BYTES = 1 * MIB  # a trusted_root.json; the public good one has 7 KiB
 POLICY_BYTES = 1 * MIB  # a policy file; a ConfigMap cannot hold more
 REVIEW_BYTES = (
     8 * MIB

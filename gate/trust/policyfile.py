@@ -29,6 +29,7 @@ from gate.core.policy import (
 )
 from gate.core.quote import quote
 from gate.strictyaml import Fields, Problems, Scalar, parse
+from gate.trust.roots import Roots
 
 API_VERSION = "gate/v1"
 KIND = "Policy"
@@ -43,35 +44,25 @@ _STATIC: dict[str, Requirement] = {"fail": Fail(), "pass": Pass()}
 T = TypeVar("T")
 
 
-def read_bounded(path: Path, limit: int, what: str) -> bytes:
-    """Return the bytes of ``path``, or raise ConfigError; never more than ``limit`` bytes are read."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        why = getattr(error, "strerror", None) or "it is not the name of a file"
-        raise ConfigError(f"{what} {quote(str(path))} cannot be read: {why}") from error
-    if len(data) > limit:
-        raise ConfigError(f"{what} {quote(str(path))} has more than {limit} bytes")
-    return data
-
-
-def load_key(path: Path) -> PublicKey:
+def load_key(path: Path, roots: Roots) -> PublicKey:
     """Return the public key in the PEM file ``path``, or raise ConfigError."""
     try:
-        return parse_public_key(read_bounded(path, limits.KEY_BYTES, "the public key"))
+        return parse_public_key(roots.read(path, limits.KEY_BYTES, "the public key"))
     except MalformedError as error:
         raise ConfigError(f"the public key {quote(str(path))} cannot be used: {error.message}") from error
 
 
-def load_key_policy(path: Path) -> Policy:
+def load_key_policy(path: Path, roots: Roots) -> Policy:
     """Return the policy "every image, this key", or raise ConfigError."""
-    return single_key_policy(KeyAuthority(path.name, load_key(path)))
+    return single_key_policy(KeyAuthority(path.name, load_key(path, roots)))
 
 
-def load_policy(path: Path) -> Policy:
-    """Return the policy in the file, with the keys it names, or raise ConfigError with every mistake, a line each."""
-    document = read_bounded(path, limits.POLICY_BYTES, "the policy")
+def load_policy(path: Path, roots: Roots) -> Policy:
+    """Return the policy in the file, with what it names, or raise ConfigError with every mistake, a line each.
+
+    ``roots`` reads every file, the policy's own included.
+    """
+    document = roots.read(path, limits.POLICY_BYTES, "the policy")
     problems = Problems(path.name)
     node = parse(document, limit=limits.POLICY_BYTES, name=path.name)
     fields = Fields.of(node, "", node.line, problems)
@@ -80,7 +71,7 @@ def load_policy(path: Path) -> Policy:
     no_match = fields.choice("noMatch", _NO_MATCHES)
     sources = _sources(fields.section("sources", required=True))
     fields.unbuilt("rollout", "exceptions")
-    rules = tuple(_rules(fields, path.parent))
+    rules = tuple(_rules(fields, path.parent, roots))
     fields.finish()
     problems.raise_any()
     return Policy(no_match, sources, rules)
@@ -106,23 +97,23 @@ def _only(fields: Fields, name: str, *, built: str, unbuilt: str) -> None:
         fields.wrong(name, f"expected {built} or {unbuilt}", node)
 
 
-def _rules(fields: Fields, directory: Path) -> Iterator[Rule]:
+def _rules(fields: Fields, directory: Path, roots: Roots) -> Iterator[Rule]:
     names: set[str] = set()
     for section in fields.sections("rules", required=True):
-        rule = _rule(section, directory)
+        rule = _rule(section, directory, roots)
         if rule.name in names:
             section.wrong("name", f"found {quote(rule.name)} a second time; every rule has a name of its own")
         names.add(rule.name)
         yield rule
 
 
-def _rule(fields: Fields, directory: Path) -> Rule:
+def _rule(fields: Fields, directory: Path, roots: Roots) -> Rule:
     name = fields.text("name")
     mode = fields.choice("mode", _MODES, Mode.ENFORCE)
     match = _match(fields.section("match", required=True))
     _only(fields, "matchReference", built="ignore", unbuilt="repository")
     on_unavailable = fields.choice("onUnavailable", _OUTAGES, OnUnavailable.DENY)
-    requirement = _requirement(fields, directory)
+    requirement = _requirement(fields, directory, roots)
     message = fields.text("message", "")
     fields.finish()
     return Rule(name, match, requirement, mode, on_unavailable, message)
@@ -151,7 +142,7 @@ def _parsed(fields: Fields, name: str, parse_one: Callable[[str], T], *, require
             fields.wrong(name, error.message, node)
 
 
-def _requirement(fields: Fields, directory: Path) -> Requirement:
+def _requirement(fields: Fields, directory: Path, roots: Roots) -> Requirement:
     """Return what the rule wants: authorities, or a fixed answer in their place."""
     if fields.has("static") and fields.has("authorities"):
         fields.wrong("static", "stands in place of authorities; remove one of the two")
@@ -164,7 +155,7 @@ def _requirement(fields: Fields, directory: Path) -> Requirement:
     count = require.integer("count", 1)
     require.finish()
     line = fields.line
-    authorities = tuple(_authorities(fields, directory))
+    authorities = tuple(_authorities(fields, directory, roots))
     if not fields.problems.found:
         try:
             return Signatures(authorities, count)
@@ -173,18 +164,18 @@ def _requirement(fields: Fields, directory: Path) -> Requirement:
     return Fail()  # never used: a problem is recorded, so the policy is not built
 
 
-def _authorities(fields: Fields, directory: Path) -> Iterator[Authority]:
+def _authorities(fields: Fields, directory: Path, roots: Roots) -> Iterator[Authority]:
     for section in fields.sections("authorities", required=True):
         name = section.text("name")
         _only(section, "transparencyLog", built="ignore", unbuilt="required")
         section.unbuilt("keyless", "trustRoot", "signedTimestamp")
-        key = _key(section.section("key", required=True), directory)
+        key = _key(section.section("key", required=True), directory, roots)
         section.finish()
         if key is not None:
             yield KeyAuthority(name, key)
 
 
-def _key(fields: Fields, directory: Path) -> PublicKey | None:
+def _key(fields: Fields, directory: Path, roots: Roots) -> PublicKey | None:
     """Return the key of an authority, or None with the problem recorded."""
     if fields.has("file") == fields.has("data"):
         fields.wrong("file", "give exactly one of file and data")
@@ -195,7 +186,7 @@ def _key(fields: Fields, directory: Path) -> PublicKey | None:
     text = fields.text(name)
     fields.finish()
     try:
-        return load_key(directory / text) if name == "file" else parse_public_key(text.encode())
+        return load_key(directory / text, roots) if name == "file" else parse_public_key(text.encode())
     except (ConfigError, MalformedError) as error:
         fields.wrong(name, error.message)
         return None

@@ -15,6 +15,7 @@ from gate.core.errors import ConfigError
 from gate.core.oci import Digest, Reference
 from gate.core.policy import Context, Fail, Mode, NoMatch, OnUnavailable, Pass, Policy, Signatures, SourceChoice
 from gate.trust.policyfile import load_key, load_key_policy, load_policy
+from tests.fakes.roots import FakeRoots
 
 HEAD = """\
 apiVersion: gate/v1
@@ -45,7 +46,7 @@ def directory(tmp_path: Path) -> Path:
 def load(directory: Path, text: str) -> Policy:
     path = directory / "policy.yaml"
     path.write_text(text)
-    return load_policy(path)
+    return load_policy(path, FakeRoots())
 
 
 def refusal(directory: Path, text: str) -> list[str]:
@@ -102,8 +103,8 @@ rules:
     assert isinstance(platform.requirement, Signatures)
     assert platform.requirement.count == 2
     assert [authority.key for authority in platform.requirement.authorities] == [
-        load_key(directory / "a.pub"),
-        load_key(directory / "c.pub"),
+        load_key(directory / "a.pub", FakeRoots()),
+        load_key(directory / "c.pub", FakeRoots()),
     ]
     at_zero = Reference.parse("registry.example/acme/x").at(Digest("0" * 64))
     assert platform.match.matches(at_zero, Context("RootSync", "team-1", "edge"))
@@ -181,7 +182,7 @@ def test_every_mistake_of_a_file_is_told_at_once(directory: Path) -> None:
 
 def test_a_policy_that_is_missing_is_refused_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r'the policy ".*policy.yaml" cannot be read: No such file or directory'):
-        load_policy(tmp_path / "policy.yaml")
+        load_policy(tmp_path / "policy.yaml", FakeRoots())
 
 
 def test_a_policy_above_one_mebibyte_is_refused(directory: Path) -> None:
@@ -191,16 +192,16 @@ def test_a_policy_above_one_mebibyte_is_refused(directory: Path) -> None:
 def test_a_key_that_is_not_one_is_refused_with_the_name_of_its_file(tmp_path: Path) -> None:
     (tmp_path / "cosign.pub").write_text("hello")
     with pytest.raises(ConfigError, match=r'the public key ".*cosign.pub" cannot be used: it is not exactly one PEM'):
-        load_key(tmp_path / "cosign.pub")
+        load_key(tmp_path / "cosign.pub", FakeRoots())
 
 
 def test_a_key_that_is_missing_is_refused_with_the_name_of_its_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r'the public key ".*cosign.pub" cannot be read: No such file'):
-        load_key(tmp_path / "cosign.pub")
+        load_key(tmp_path / "cosign.pub", FakeRoots())
 
 
 def test_the_policy_of_one_key_covers_every_image_and_leaves_git_open(directory: Path) -> None:
-    policy = load_key_policy(directory / "a.pub")
+    policy = load_key_policy(directory / "a.pub", FakeRoots())
     assert policy.covers(Reference.parse("anything.example/at/all"), Context())
     assert policy.sources.git is SourceChoice.ALLOW
     assert policy.sources.helm_http is SourceChoice.ALLOW
@@ -213,4 +214,4 @@ def test_no_text_raises_anything_but_config_error(directory: Path, text: str) ->
     path = directory / "policy.yaml"
     path.write_text(text, encoding="utf-8", errors="replace", newline="")
     with pytest.raises(ConfigError):
-        load_policy(path)
+        load_policy(path, FakeRoots())
