@@ -7,10 +7,10 @@ python-tuf's Updater does the verifying (TUF specification section 5). Imported 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -32,8 +32,10 @@ from gate.core.errors import ConfigError, MalformedError, UnavailableError
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.files import read_bounded
+from gate.trust.publicgood import Stored
 
 TARGET = "trusted_root.json"
+METADATA = "targets.json"  # the role that names it
 ROOT_ROTATIONS = 64  # new versions of the repository's own root in one go; in its first five years there were 14
 _OK = 200
 
@@ -43,21 +45,13 @@ Role = TypeVar("Role", Root, Targets)
 Get: TypeAlias = Callable[[str, int, Deadline], tuple[int, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A trusted_root.json that the repository's metadata vouches for."""
-
-    raw: bytes
-    version: int  # of the metadata that names it: a later one has a higher number
-    confirmed: datetime  # when the repository last said that there is no later one
-
-
 class TufClient:
     """One TUF repository, and the directory where what it said is kept; one thread at a time."""
 
     def __init__(self, directory: Path, url: str, bootstrap: bytes, get: Get) -> None:
         """Keep everything below ``directory``, and trust ``bootstrap`` (root.json) and what follows from it."""
-        self._directory = directory
+        self._directory = directory  # the Updater's own files: the newest metadata, whatever became of the target
+        self._kept = directory / "kept"  # the last target, and the metadata that vouches for it
         self._url = url
         self._bootstrap = bootstrap
         self._get = get
@@ -69,9 +63,9 @@ class TufClient:
         signature, expired, older than before), and ConfigError when the directory cannot be written.
         """
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            self._kept.mkdir(parents=True, exist_ok=True)
             self._update(deadline)
-            os.utime(self._directory / TARGET)
+            os.utime(self._kept / TARGET)
         except OSError as error:
             raise ConfigError(f"{quote(str(self._directory))} cannot be written: {error.strerror}") from error
         except DownloadError as error:
@@ -88,7 +82,7 @@ class TufClient:
 
         Nothing is fetched, so whether it has expired is not asked: it was fresh when it was confirmed.
         """
-        path = self._directory / TARGET
+        path = self._kept / TARGET
         try:
             targets = self._targets()
             raw = read_bounded(path, limits.TRUSTED_ROOT_BYTES, "the trust root")
@@ -120,14 +114,16 @@ class TufClient:
             raise RepositoryError(f"it names no {TARGET}")
         if info.length > limits.TRUSTED_ROOT_BYTES:
             raise RepositoryError(f"its {TARGET} has more than {limits.TRUSTED_ROOT_BYTES} bytes")
-        if updater.find_cached_target(info, str(self._directory / TARGET)) is None:
-            self._download(updater, info)
+        self._keep(updater, info)
 
-    def _download(self, updater: Updater, info: TargetFile) -> None:
-        # Updater writes a target in place; another process may be reading it.
+    def _keep(self, updater: Updater, info: TargetFile) -> None:
+        # Aside first, because Updater writes a target in place and another process may be reading it.
         with tempfile.TemporaryDirectory(dir=self._directory) as scratch:
-            updater.download_target(info, str(Path(scratch) / TARGET))
-            Path(scratch, TARGET).replace(self._directory / TARGET)
+            if updater.find_cached_target(info, str(self._kept / TARGET)) is None:
+                updater.download_target(info, str(Path(scratch, TARGET)))
+                Path(scratch, TARGET).replace(self._kept / TARGET)
+            shutil.copyfile(self._directory / METADATA, Path(scratch, METADATA))
+            Path(scratch, METADATA).replace(self._kept / METADATA)
 
     def _targets(self) -> Targets:
         """Return the kept metadata that names the target, signed as the latest kept root wants it."""
@@ -136,18 +132,19 @@ class TufClient:
             path = self._directory / "root_history" / f"{version}.root.json"
             if not path.exists():
                 break
-            later = self._kept(path, Root)
+            later = _read(path, Root)
             root.verify_delegate(Root.type, later.signed_bytes, later.signatures)
             later.signed.verify_delegate(Root.type, later.signed_bytes, later.signatures)
             if later.signed.version != version:
                 raise RepositoryError(f"{path.name} is another version")
             root = later.signed
-        targets = self._kept(self._directory / "targets.json", Targets)
+        targets = _read(self._kept / METADATA, Targets)
         root.verify_delegate(Targets.type, targets.signed_bytes, targets.signatures)
         return targets.signed
 
-    def _kept(self, path: Path, kind: type[Role]) -> Metadata[Role]:
-        return _parse(read_bounded(path, limits.TUF_METADATA_BYTES, "the metadata"), kind)
+
+def _read(path: Path, kind: type[Role]) -> Metadata[Role]:
+    return _parse(read_bounded(path, limits.TUF_METADATA_BYTES, "the metadata"), kind)
 
 
 def _parse(data: bytes, kind: type[Role]) -> Metadata[Role]:
