@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +17,7 @@ from gate.core.reasons import Reason
 from gate.core.signature import Evidence
 from gate.core.verdict import Decision, Denied, Unavailable, Verified
 from gate.core.verify import decide
+from gate.kept import Kept
 from gate.registry.client import Document
 
 CHECKS = 8192  # remembered answers of keys, of about 200 bytes each: twice the digests whose evidence is kept
@@ -47,29 +46,14 @@ class KeptChecks:
 
     def __init__(self, entries: int = CHECKS) -> None:
         """Remember at most ``entries`` answers; the least recently used ones make room."""
-        self._entries = entries
-        self._answers: OrderedDict[bytes, tuple[Reason, str] | None] = OrderedDict()
-        self._lock = threading.Lock()
+        self._answers: Kept[tuple[Reason, str] | None] = Kept(entries)
 
     def __call__(self, key: PublicKey, signature: bytes, message: Signed) -> None:
         """Return if ``signature`` is over ``message`` by ``key``, else raise UntrustedError, as PublicKey.verify."""
         name = _name(key.spki, signature, *_tagged(message))
-        with self._lock:
-            known = name in self._answers
-            if known:
-                self._answers.move_to_end(name)
-                refusal = self._answers[name]
-        if not known:
-            refusal = _ask(key, signature, message)
-            self._remember(name, refusal)
+        refusal = self._answers.get(name, lambda: _ask(key, signature, message))
         if refusal is not None:
             raise UntrustedError(*refusal)
-
-    def _remember(self, name: bytes, refusal: tuple[Reason, str] | None) -> None:
-        with self._lock:
-            self._answers[name] = refusal
-            if len(self._answers) > self._entries:
-                self._answers.popitem(last=False)
 
 
 def _tagged(message: Signed) -> tuple[bytes, bytes]:

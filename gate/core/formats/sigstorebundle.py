@@ -135,21 +135,15 @@ class Bundle:
         media_type = strictjson.expect_string(bundle.get("mediaType"), "the bundle's mediaType")
         if media_type not in VERSIONS:
             raise UntrustedError(Reason.UNSUPPORTED, f"the bundle is of type {quote(media_type)}, not v0.1 to v0.3")
-        _closed(bundle, "the bundle", _MEMBERS)
+        strictjson.expect_closed(bundle, "the bundle", _MEMBERS)
         material = strictjson.expect_object(bundle.get("verificationMaterial"), "the bundle's verificationMaterial")
         given = [name for name in _SIGNERS if name in material]
         if len(given) != 1:
             raise MalformedError("the bundle does not carry exactly one of publicKey and certificate")
-        _closed(material, "the bundle's verificationMaterial", _BESIDE.union(_SIGNERS))
+        strictjson.expect_closed(material, "the bundle's verificationMaterial", _BESIDE.union(_SIGNERS))
         strictjson.expect_object(material[given[0]], f"the bundle's {given[0]}")
         version = VERSIONS[media_type]
         return cls(version, given[0] != "publicKey", _content(bundle), BundleMaterial(version, raw, material))
-
-
-def _closed(members: strictjson.Object, what: str, known: frozenset[str]) -> None:
-    unknown = sorted(set(members) - known)
-    if unknown:
-        raise MalformedError(f"{what} has the unknown member {quote(unknown[0])}")
 
 
 def _content(bundle: strictjson.Object) -> Content:
