@@ -156,7 +156,10 @@ class Descriptor:
 
     @classmethod
     def parse(cls, value: strictjson.Json, what: str) -> Self:
-        """Return the descriptor in ``value``, or raise MalformedError that names ``what``."""
+        """Return the descriptor in ``value``, or raise MalformedError that names ``what``.
+
+        UnavailableError (limit) for annotations of more than 256 KiB.
+        """
         fields = strictjson.expect_object(value, what)
         size = strictjson.expect_integer(fields.get("size"), f"the size of {what}")
         if not 0 <= size <= _SIZE_MAX:
@@ -198,7 +201,9 @@ class Index:
 
 
 def parse_manifest(raw: bytes, content_type: str | None = None) -> Manifest | Index:
-    """Return the manifest or index in ``raw``, or raise MalformedError; UnavailableError (limit) for too long an index.
+    """Return the manifest or index in ``raw``, or raise MalformedError.
+
+    UnavailableError (limit) for an index that is too long, and for annotations that are too large.
 
     ``content_type`` is what the registry said of it. A document that says two things of itself is refused
     (image-spec manifest.md, "mediaType"; CVE-2021-41190).
@@ -225,7 +230,7 @@ def _parse_index(fields: strictjson.Object, digest: Digest, media_type: str) -> 
 
 
 def parse_descriptors(index: strictjson.Object) -> tuple[Descriptor, ...]:
-    """Return the descriptors of an index; UnavailableError (limit) for more than 256, MalformedError for a bad one."""
+    """Return the descriptors of an index; MalformedError for a bad one, UnavailableError (limit) for more than 256."""
     entries = listed_manifests(index)
     if len(entries) > limits.INDEX_ENTRIES:
         message = f"an index lists {len(entries)} manifests, more than {limits.INDEX_ENTRIES}"
@@ -268,5 +273,6 @@ def _annotations(value: strictjson.Json, what: str) -> Annotations:
     members: Mapping[str, strictjson.Json] = strictjson.expect_object(value, f"the annotations of {what}")
     pairs = tuple((name, strictjson.expect_string(text, f"an annotation of {what}")) for name, text in members.items())
     if sum(len(name.encode()) + len(text.encode()) for name, text in pairs) > limits.ANNOTATIONS_BYTES:
-        raise MalformedError(f"the annotations of {what} are larger than {limits.ANNOTATIONS_BYTES} bytes")
+        message = f"the annotations of {what} are larger than {limits.ANNOTATIONS_BYTES} bytes"
+        raise UnavailableError(Reason.LIMIT, message)
     return pairs

@@ -254,8 +254,9 @@ def _annotated(size: int) -> dict[str, object]:
 )
 def test_annotations_of_256_kib_are_the_largest_in_bytes_of_utf_8(place: Callable[[dict[str, object]], bytes]) -> None:
     parse_manifest(place(_annotated(256 * 1024)))
-    with pytest.raises((MalformedError, UnavailableError), match="are larger than 262144 bytes"):
+    with pytest.raises(UnavailableError, match="are larger than 262144 bytes") as caught:
         parse_manifest(place(_annotated(256 * 1024 + 1)))
+    assert (caught.value.reason, caught.value.outage) == (Reason.LIMIT, False)
 
 
 def test_a_manifest_of_4_mib_is_the_largest() -> None:

@@ -11,12 +11,13 @@ import pytest
 
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
-from gate.core.oci import Descriptor, Digest
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.core.signature import Claim, Evidence, RefusedCandidate, UntrustedSignature
 from gate.demo.signer import Signer
 from gate.demo.store import Store
 from gate.registry.evidence import EvidenceStore, Flights, Kept, RegistrySource
+from gate.registry.referrers import Listed
 from tests.fakes.registry import StoreClient
 
 HOST, REPOSITORY = "registry.example", "acme/config"
@@ -142,7 +143,7 @@ class Slow(StoreClient):
         super().__init__(store)
         self.go = threading.Event()
 
-    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...] | None:
+    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> Listed | None:
         assert self.go.wait(10)
         return super().referrers_api(repository, digest, deadline)
 
@@ -198,7 +199,7 @@ def test_a_deadline_that_has_passed_is_not_waited_for(setup: Setup) -> None:
 
 def test_a_bug_in_a_search_reaches_everybody_who_waits_and_the_next_question_searches_again(setup: Setup) -> None:
     class Buggy(StoreClient):
-        def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...] | None:
+        def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> Listed | None:
             raise RuntimeError
 
     buggy = Buggy(setup.store)
