@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from gate.core import limits, strictjson
@@ -20,6 +20,7 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_INDEX})
 
+DEFAULT_PLATFORM = "linux/amd64"  # of an index's entry without one: go-containerregistry, childByPlatform
 DOCKER_HUB = "docker.io"
 _DOCKER_HUB_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
@@ -146,13 +147,17 @@ Annotations = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A pointer to content: its type, digest, size in bytes and annotations (image-spec descriptor.md)."""
+    """A pointer to content: its type, digest, size in bytes and annotations (image-spec descriptor.md).
+
+    ``platform`` is an index's word on an entry, as os/architecture; None elsewhere.
+    """
 
     media_type: str
     digest: Digest
     size: int
     annotations: Annotations = ()
     artifact_type: str | None = None
+    platform: str | None = None
 
     @classmethod
     def parse(cls, value: strictjson.Json, what: str) -> Self:
@@ -226,6 +231,7 @@ def parse_manifest(raw: bytes, content_type: str | None = None) -> Manifest | In
 
 
 def _parse_index(fields: strictjson.Object, digest: Digest, media_type: str) -> Index:
+    _expect_one_spelling(fields, "manifests", "mediaType")
     return Index(digest, media_type, parse_descriptors(fields), _annotations(fields.get("annotations"), "the index"))
 
 
@@ -235,7 +241,32 @@ def parse_descriptors(index: strictjson.Object) -> tuple[Descriptor, ...]:
     if len(entries) > limits.INDEX_ENTRIES:
         message = f"an index lists {len(entries)} manifests, more than {limits.INDEX_ENTRIES}"
         raise UnavailableError(Reason.LIMIT, message)
-    return tuple(Descriptor.parse(entry, "a manifest of the index") for entry in entries)
+    return tuple(_parse_entry(entry) for entry in entries)
+
+
+def _parse_entry(entry: strictjson.Json) -> Descriptor:
+    descriptor = Descriptor.parse(entry, "a manifest of the index")
+    fields = strictjson.expect_object(entry, "a manifest of the index")
+    _expect_one_spelling(fields, "mediaType", "digest", "platform")
+    platform = fields.get("platform")
+    if platform is None:
+        return replace(descriptor, platform=DEFAULT_PLATFORM)
+    named = strictjson.expect_object(platform, "the platform of a manifest of the index")
+    _expect_one_spelling(named, "os", "architecture")
+    system = strictjson.expect_string(named.get("os", ""), "the os of a platform")
+    architecture = strictjson.expect_string(named.get("architecture", ""), "the architecture of a platform")
+    return replace(descriptor, platform=f"{system}/{architecture}")
+
+
+def _expect_one_spelling(fields: strictjson.Object, *names: str) -> None:
+    """Raise MalformedError for a member that who reads without regard to case (Go's encoding/json) takes for another.
+
+    Of an index that says two things, gate would look at one manifest and Config Sync sync another.
+    """
+    folded = {name.casefold(): name for name in names}
+    for member in fields:
+        if folded.get(member.casefold(), member) != member:
+            raise MalformedError(f"the index spells a member {quote(member)}")
 
 
 def listed_manifests(index: strictjson.Object) -> Sequence[strictjson.Json]:

@@ -36,6 +36,13 @@ class SourceChoice(Enum):
     DENY = "deny"
 
 
+class HelmOciChoice(Enum):
+    """What becomes of a Helm chart in an OCI registry: denied, or what its version names now is verified."""
+
+    DENY = "deny"
+    RESOLVE = "resolve"
+
+
 class OnUnavailable(Enum):
     """What an outage of the registry means for a rule."""
 
@@ -45,11 +52,12 @@ class OnUnavailable(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What may be synced besides verified OCI images. Helm charts in OCI registries are denied."""
+    """What may be synced besides verified OCI images."""
 
     git: SourceChoice
     helm_http: SourceChoice
     require_digest: bool = False
+    helm_oci: HelmOciChoice = HelmOciChoice.DENY
 
 
 @dataclass(frozen=True, slots=True)
