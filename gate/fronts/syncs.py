@@ -33,7 +33,6 @@ _EXACT_VERSION = re.compile(
     rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_IDENTIFIER}(?:\.{_IDENTIFIER})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
     re.ASCII,
 )
-_VERSION_CHARACTERS = 128  # of a tag
 _BOOKKEEPING = frozenset({"managedFields", "resourceVersion", "generation"})  # the API server's own, in metadata
 
 
@@ -62,16 +61,15 @@ class HelmOci:
 
     def reference(self) -> Reference:
         """Return the image that Helm fetches, or raise MalformedError where that is not the same whenever it looks."""
-        if len(self.version) > _VERSION_CHARACTERS or _EXACT_VERSION.fullmatch(self.version) is None:
+        if _EXACT_VERSION.fullmatch(self.version) is None:
             raise MalformedError(f"its version {quote(self.version)} is not an exact one, like 1.2.3")
         scheme, _, place = f"{self.repo}/{self.chart}".partition("://")
-        host, _, repository = place.partition("/")
-        # To Helm the first segment is always a host; in other references one like this would belong to Docker Hub.
-        if scheme != "oci" or not ("." in host or ":" in host or host == "localhost"):
-            raise MalformedError(f"its repo {quote(self.repo)} does not begin with oci:// and a host name")
+        if scheme != "oci":
+            raise MalformedError(f"its repo {quote(self.repo)} does not begin with oci://")
         reference = Reference.parse(f"{place}:{self.version.replace('+', '_')}")  # Helm: a tag has no +
-        if reference.repository != repository:
-            raise MalformedError(f"{quote(place)} is another repository to Helm than to others")
+        # To Helm the first segment is a host, always; elsewhere one without a dot or a port belongs to Docker Hub.
+        if reference.repository != place.partition("/")[2]:
+            raise MalformedError(f"{quote(place)} does not begin with a host name")
         return reference
 
 

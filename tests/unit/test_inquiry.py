@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from gate.core import limits
 from gate.core.authorities import KeyAuthority
+from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
 from gate.core.globs import ImageGlob
 from gate.core.keys import parse_public_key
@@ -30,7 +33,10 @@ from gate.core.subjects import Chart, Claimed, Image
 from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verified
 from gate.demo import layouts
 from gate.demo.signer import Signer
+from gate.registry.client import Document
+from gate.registry.referrers import Listed
 from tests.fakes.engine import HOST, POLICY, REPOSITORY, SIGNER, Engine, running
+from tests.fakes.registry import StoreClient
 
 IMAGE = f"{HOST}/{REPOSITORY}"
 TAGGED = Reference.parse(f"{IMAGE}:v1")
@@ -191,6 +197,7 @@ def test_what_the_index_proves_stands_whatever_could_not_be_read_of_the_child(en
     sign(engine, index)
     engine.client.fail(f"*/referrers/{child}" if broken == "referrers" else f"*/{child.tag}.sig", FORBIDDEN)
     assert claimed_of_tag(engine, child).admits
+    assert engine.names.count(f"{child.tag}.sig") == 1  # what cannot be read is not asked for twice
 
 
 def test_what_could_not_be_read_of_the_index_makes_it_unavailable(engine: Engine) -> None:
@@ -272,7 +279,47 @@ def test_what_a_tag_named_before_does_not_vouch_after_it_is_gone_or_unreadable(e
         engine.client.recover()
 
 
+def test_a_child_that_is_signed_itself_by_now_does_not_need_the_tag_that_cannot_be_read_any_more(
+    engine: Engine,
+) -> None:
+    index, child, _ = multi_platform(engine)
+    sign(engine, index)
+    assert claimed_of_tag(engine, child).index == index
+    sign(engine, child)
+    engine.push_index(*[engine.push(None, str(number)) for number in range(257)])
+    engine.time = 10.0
+    decision = claimed_of_tag(engine, child)
+    assert isinstance(decision.verdict, Verified)
+    assert decision.index is None
+
+
 # What is claimed of a pin
+
+
+class Meeting(StoreClient):
+    """Gives the index only while the signatures of its child are asked for, and the other way round."""
+
+    def meet(self, index: Digest) -> None:
+        self.index, self.both = index, threading.Barrier(2, timeout=5)
+
+    def manifest(
+        self, repository: str, reference: str | Digest, deadline: Deadline, *, limit: int = limits.MANIFEST_BYTES
+    ) -> Document | None:
+        if reference == self.index:
+            self.both.wait()
+        return super().manifest(repository, reference, deadline, limit=limit)
+
+    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> Listed | None:
+        self.both.wait()
+        return super().referrers_api(repository, digest, deadline)
+
+
+def test_a_pinned_index_and_the_signatures_of_its_child_are_asked_for_at_once(engine: Engine) -> None:
+    index, child, _ = multi_platform(engine)
+    sign(engine, child)
+    engine.client = Meeting(engine.store)
+    engine.client.meet(index)
+    assert claimed_of_pin(engine, index, child).admits
 
 
 def test_a_child_of_a_pinned_index_is_verified_by_its_own_signature_or_that_of_the_index(engine: Engine) -> None:
@@ -369,9 +416,10 @@ def test_what_a_rule_passes_by_the_digest_of_an_index_is_what_the_index_lists(en
 def test_a_signed_index_that_is_pinned_costs_no_look_at_what_it_lists(engine: Engine) -> None:
     index, *_ = multi_platform(engine)
     sign(engine, index)
-    decision = engine.decide(Image(at(index)))
-    assert isinstance(decision.verdict, Verified)
-    assert decision.subject == at(index)
+    for image in (at(index), TAGGED):
+        decision = engine.decide(Image(image))
+        assert isinstance(decision.verdict, Verified)
+        assert (decision.subject, decision.index) == (at(index), None)
     assert not any(path.endswith(f"/manifests/{index}") for path in engine.client.requests)
 
 
@@ -507,6 +555,17 @@ def test_where_it_cannot_be_told_whether_a_refused_index_is_named_nothing_is_adm
             assert engine.decide(subject, policy(first, rule(Fail(), bad, opens=True))).admits
             assert engine.decide(subject, policy(first, rule(Fail(), bad, mode=Mode.AUDIT))).admits
             assert engine.decide(subject, policy(first, rule(Pass(), bad))).admits
+
+
+def test_a_rule_that_cannot_be_about_what_is_synced_keeps_nothing_from_being_admitted(engine: Engine) -> None:
+    _, child, _ = multi_platform(engine)
+    sign(engine, child)
+    engine.client.fail("*/manifests/v1", FORBIDDEN)
+    bad = Digest.of(b"bad")
+    elsewhere = Rule("elsewhere", Match((ImageGlob.parse("other.example/**"),), digests=(bad,)), Fail())
+    assert claimed_of_tag(engine, child, policy(rule(RELEASE), elsewhere)).admits
+    assert claimed_of_tag(engine, child, policy(rule(RELEASE, child, bad))).admits
+    assert not claimed_of_tag(engine, child, policy(rule(RELEASE), rule(Fail(), bad, opens=True))).admits
 
 
 def test_what_the_tag_named_before_tells_whether_a_refused_index_is_named_while_the_registry_is_down(

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -292,6 +293,34 @@ def test_what_is_expected_is_asked_for_before_anybody_waits_for_it(setup: Setup)
         time.sleep(0.001)
     assert listed(setup, index) == (DIGEST,)
     assert len(setup.client.requests) == 1
+
+
+class LateListings(ListingStore):
+    """What is kept arrives just after somebody has looked for it in vain."""
+
+    looked = False
+
+    def get(self, key: tuple[str, str, str]) -> KeptListing | None:
+        found = super().get(key) if self.looked else None
+        self.looked = True
+        return found
+
+
+def test_a_look_that_ended_just_before_the_next_begins_is_not_repeated(setup: Setup) -> None:
+    setup.kept.listings = LateListings()
+    setup.kept.listings.put((HOST, REPOSITORY, "v1"), KeptListing(Listing(DIGEST, (DIGEST,), None), 0.0))
+    assert listed(setup, "v1") == (DIGEST,)
+    assert setup.client.requests == []
+
+
+def test_expecting_a_listing_above_the_limit_of_searches_is_no_error_and_asking_for_it_is(setup: Setup) -> None:
+    source = RegistrySource(
+        HOST, setup.client, setup.kept, replace(setup.source.flights, limit=0), setup.source.requests
+    )
+    source.expect_listing(REPOSITORY, DIGEST)
+    with pytest.raises(UnavailableError) as caught:
+        source.listing(REPOSITORY, DIGEST, Deadline.after(5, lambda: 0.0))
+    assert (caught.value.reason, caught.value.outage) == (Reason.BUSY, False)
 
 
 def test_listings_make_room_by_their_number_and_by_what_they_list() -> None:
