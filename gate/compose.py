@@ -13,8 +13,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
+from gate.core.authorities import SecondOpinion
 from gate.core.deadline import Deadline
+from gate.core.errors import ConfigError
 from gate.core.policy import Policy
+from gate.core.trust import TrustedRoot
 from gate.fronts.review import Record, Reviewer
 from gate.kube.api import SERVICE_ACCOUNT, KubernetesApi, in_cluster, own_namespace
 from gate.kube.secrets import read_secret_key
@@ -31,6 +34,7 @@ from gate.service import Gate, KeptChecks
 from gate.settings import Settings, google_environment, home_environment, kubernetes_environment
 from gate.trust.policyfile import load_key_policy
 from gate.trust.policyfile import load_policy as load_policy_file
+from gate.trust.reading import Reading
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -63,8 +67,12 @@ def deadline(seconds: float) -> Deadline:
 def load_policy(settings: Settings) -> Policy:
     """Return the policy that the settings name, or raise ConfigError."""
     if settings.policy is not None:
-        return load_policy_file(settings.policy)
-    return load_key_policy(settings.key)
+        return load_policy_file(settings.policy, Reading(_no_sigstore))
+    return load_key_policy(settings.key, Reading(_no_sigstore))
+
+
+def _no_sigstore() -> tuple[TrustedRoot, SecondOpinion]:
+    raise ConfigError("trustRoot: sigstore is not built yet; name a trusted_root.json")
 
 
 @contextmanager
