@@ -34,7 +34,6 @@ TRUST_ROOT_ENTRIES = 256  # of one list of a trust root, which keeps what was in
 EVIDENCE_BYTES = 16 * MIB  # everything fetched for one digest
 KEY_BYTES = 64 * KIB  # a PEM file; an RSA key of 16384 bits has 3 KiB
 REFERENCE_CHARACTERS = 1024  # host (255) + repository (255) + tag (128) + digest (71), with room
-TRUSTED_ROOT_BYTES = 1 * MIB  # a trusted_root.json; the public good one has 7 KiB
 TUF_METADATA_BYTES = 1 * MIB  # one file of TUF metadata; Sigstore's largest has 20 KiB
 POLICY_BYTES = 1 * MIB  # a policy file; a ConfigMap cannot hold more
 REVIEW_BYTES = (
