@@ -19,8 +19,8 @@ _LITERAL = re.compile(r"""[rbf]{0,2}("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 def results() -> dict[str, str]:
     """Return the state of every mutant by its name."""
     answer = subprocess.run([BIN / "mutmut", "results", "--all", "true"], capture_output=True, text=True, check=True)
-    pairs = (line.strip().split(": ") for line in answer.stdout.splitlines() if ": " in line)
-    return {name: state for name, state in pairs}
+    lines = (line.strip().rpartition(": ") for line in answer.stdout.splitlines())
+    return {name: state for name, _, state in lines if name}
 
 
 def difference(name: str) -> str:
