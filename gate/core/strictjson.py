@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn, TypeAlias
 
 from gate.core.errors import MalformedError
+from gate.core.quote import quote
 
 # Read-only views: nothing downstream may edit a parsed document.
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -84,6 +85,15 @@ def expect_object(value: Json, what: str) -> Object:
     if not isinstance(value, _OBJECTS):
         raise MalformedError(f"{what} is not an object")
     return value
+
+
+def expect_closed(value: Json, what: str, known: frozenset[str]) -> Object:
+    """Return ``value`` if it is an object with none but ``known`` members, or raise MalformedError."""
+    members = expect_object(value, what)
+    unknown = sorted(set(members) - known)
+    if unknown:
+        raise MalformedError(f"{what} has the unknown member {quote(unknown[0])}")
+    return members
 
 
 def expect_array(value: Json, what: str) -> Sequence[Json]:

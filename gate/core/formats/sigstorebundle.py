@@ -8,7 +8,7 @@ from typing import Self, TypeAlias
 from cryptography import x509
 
 from gate.core import limits, strictjson
-from gate.core.certificates import parse_certificate
+from gate.core.certificates import is_root, parse_certificate
 from gate.core.errors import MalformedError, UntrustedError
 from gate.core.formats.dsse import Envelope
 from gate.core.oci import Digest
@@ -83,7 +83,13 @@ class BundleMaterial:
         listed = strictjson.expect_array(chain.get("certificates"), "the certificates of the bundle")
         if not 0 < len(listed) <= limits.CHAIN_CERTIFICATES:
             raise MalformedError(f"the bundle has {len(listed)} certificates, not 1 to {limits.CHAIN_CERTIFICATES}")
-        return tuple(_certificate(each, "a certificate of the bundle") for each in listed)
+        parsed = tuple(_certificate(each, "a certificate of the bundle") for each in listed)
+        if any(map(is_root, parsed)):
+            # sigstore_bundle.proto, VerificationMaterial.x509_certificate_chain: a root MUST NOT be included.
+            raise MalformedError(
+                "the bundle carries a root certificate, and roots are trusted from the trust root alone"
+            )
+        return parsed
 
     def entries(self) -> tuple[LogEntry, ...]:
         """Return the entries of transparency logs."""
@@ -135,21 +141,15 @@ class Bundle:
         media_type = strictjson.expect_string(bundle.get("mediaType"), "the bundle's mediaType")
         if media_type not in VERSIONS:
             raise UntrustedError(Reason.UNSUPPORTED, f"the bundle is of type {quote(media_type)}, not v0.1 to v0.3")
-        _closed(bundle, "the bundle", _MEMBERS)
+        strictjson.expect_closed(bundle, "the bundle", _MEMBERS)
         material = strictjson.expect_object(bundle.get("verificationMaterial"), "the bundle's verificationMaterial")
         given = [name for name in _SIGNERS if name in material]
         if len(given) != 1:
             raise MalformedError("the bundle does not carry exactly one of publicKey and certificate")
-        _closed(material, "the bundle's verificationMaterial", _BESIDE.union(_SIGNERS))
+        strictjson.expect_closed(material, "the bundle's verificationMaterial", _BESIDE.union(_SIGNERS))
         strictjson.expect_object(material[given[0]], f"the bundle's {given[0]}")
         version = VERSIONS[media_type]
         return cls(version, given[0] != "publicKey", _content(bundle), BundleMaterial(version, raw, material))
-
-
-def _closed(members: strictjson.Object, what: str, known: frozenset[str]) -> None:
-    unknown = sorted(set(members) - known)
-    if unknown:
-        raise MalformedError(f"{what} has the unknown member {quote(unknown[0])}")
 
 
 def _content(bundle: strictjson.Object) -> Content:

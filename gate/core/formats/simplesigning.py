@@ -133,20 +133,12 @@ def parse_payload(payload: bytes) -> Claim:
     The payload is unproved: the caller compares the claim only after the signature over these very bytes verified.
     """
     document = strictjson.loads_object(payload, limit=limits.SIMPLESIGNING_BYTES)
-    critical = _closed(document.get("critical"), "critical", _CRITICAL)
+    critical = strictjson.expect_closed(document.get("critical"), "critical", _CRITICAL)
     kind = strictjson.expect_string(critical.get("type"), "critical.type")
     if kind != PAYLOAD_TYPE:
         raise UntrustedError(Reason.UNSUPPORTED, f"the payload is of type {quote(kind)}, not {quote(PAYLOAD_TYPE)}")
-    image = _closed(critical.get("image"), "critical.image", _IMAGE)
-    identity = _closed(critical.get("identity"), "critical.identity", _IDENTITY)
+    image = strictjson.expect_closed(critical.get("image"), "critical.image", _IMAGE)
+    identity = strictjson.expect_closed(critical.get("identity"), "critical.identity", _IDENTITY)
     digest = strictjson.expect_string(image.get("docker-manifest-digest"), "critical.image.docker-manifest-digest")
     reference = strictjson.expect_string(identity.get("docker-reference", ""), "critical.identity.docker-reference")
     return Claim((Digest.parse(digest),), reference or None)
-
-
-def _closed(value: strictjson.Json, what: str, known: frozenset[str]) -> strictjson.Object:
-    members = strictjson.expect_object(value, what)
-    unknown = sorted(set(members) - known)
-    if unknown:
-        raise MalformedError(f"{what} has the unknown member {quote(unknown[0])}")
-    return members
