@@ -107,7 +107,7 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "pattern": (as_text(Pattern.parse), rb"https://example\.com/(a|b)+[c-d]{1,3}\p{L}"),
 }
 
-# The library warns of certificates that its later releases will refuse, and reads them: to be read is what is asked here.
+# The library warns of certificates that its later releases will refuse, and reads them: to be read is what is asked.
 pytestmark = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 
 Change = tuple[int, int]
