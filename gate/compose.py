@@ -26,6 +26,7 @@ from gate.registry.entries import RegistryEntry, canonical_host
 from gate.registry.evidence import SEARCHES_AT_ONCE, EvidenceStore, Flights, RegistrySource
 from gate.registry.exchange import Patience
 from gate.registry.google import Clocks
+from gate.registry.layout import Layout
 from gate.registry.registries import Registries, Surroundings
 from gate.registry.reload import RegistriesFile, read_registries
 from gate.registry.sources import Place, Sources
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 REQUESTS_AT_ONCE = 3 * SEARCHES_AT_ONCE  # registry requests of one process: a search begins with three at once
+LAYOUT_READS_AT_ONCE = 4  # files of an OCI layout; a disk gains nothing by more
 SECRET_SECONDS = 2.0  # reading a Secret with credentials, inside a review that has 8 s
 
 decisions = logging.getLogger("gate.decision")
@@ -85,6 +87,14 @@ def open_gate(settings: Settings, command_line: CommandLine) -> Iterator[Gate]:
     registries = Registries(_entries(settings, command_line), credentials.build, _surroundings())
     with closing(_Sources.over(registries, command_line.hosts)) as sources:
         yield Gate(sources.source, now, KeptChecks())
+
+
+@contextmanager
+def open_layout(layout: Layout) -> Iterator[Gate]:
+    """Yield an engine that finds everything in ``layout``, whatever is asked about: no host and no credential."""
+    with ThreadPoolExecutor(1) as searches, ThreadPoolExecutor(LAYOUT_READS_AT_ONCE) as requests:
+        store, flights = EvidenceStore(time.monotonic), Flights(searches)
+        yield Gate(lambda host, _: RegistrySource(host, layout, store, flights, requests), now, KeptChecks())
 
 
 @contextmanager
