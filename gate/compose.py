@@ -78,6 +78,12 @@ def load_policy(settings: Settings) -> Policy:
     return read_set(_loader(settings), cache(lambda: good().fresh())).policy()
 
 
+def load_policy_offline(settings: Settings) -> Policy:
+    """Return the policy that the settings name, with the trust root that is at hand; ConfigError as load_policy()."""
+    good = _public_good(settings)
+    return read_set(_loader(settings), lambda: good().current()).policy()
+
+
 def _loader(settings: Settings) -> Callable[[Roots], Policy]:
     """Return what reads the policy that the settings name."""
     path = settings.policy
@@ -143,9 +149,7 @@ def open_registry(settings: Settings, command_line: CommandLine, host: str, obse
     if (SERVICE_ACCOUNT / "namespace").is_file():
         place = replace(_in_a_pod(own_namespace(SERVICE_ACCOUNT)), token=place.token)
         # A host that is named here is not named there: what is found must be what the webhook finds.
-        good = _public_good(settings)
-        policy = read_set(_loader(settings), lambda: good().current()).policy()
-        named, named_by = policy.literal_hosts, "named by the policy"
+        named, named_by = load_policy_offline(settings).literal_hosts, "named by the policy"
     entries = _entries(settings, command_line)
     if host not in named:
         listed = host in {entry.host for entry in entries}

@@ -110,7 +110,7 @@ def _repository(text: str) -> Reference:
 def _lacks(layout: Layout, image: LayoutImage) -> str:
     wanted = image.tag or image.digest
     what = "holds no image" if wanted is None else f"holds no {quote(str(wanted))}"
-    known = ", ".join(map(quote, layout.names[:8]))
+    known = ", ".join(map(quote, layout.names))
     return f"{what}; it has {known}" if known else what
 
 

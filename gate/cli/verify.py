@@ -36,9 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     from gate import compose  # noqa: PLC0415 (help does not wait for it)
 
-    policy = compose.load_policy(settings)
     context = options.context(arguments)
     hosts = frozenset(image.at.registry for image in named if isinstance(image.at, Reference))
+    # Where every image is on disk nobody is asked, not even for a later trust root: there may be no network.
+    policy = compose.load_policy(settings) if hosts else compose.load_policy_offline(settings)
     line = compose.CommandLine(hosts, plain_http=arguments.plain_http, token=options.token(arguments))
     show: Callable[[str, Decision], str] = as_json if arguments.output == "json" else as_text
     code = 0

@@ -30,9 +30,8 @@ PREFIX = "oci:"
 VERSION = "1.0.0"  # image-layout.md, "oci-layout file": the only one there is
 MARKER_BYTES = 4 * limits.KIB  # of oci-layout, which holds that version
 BLOBS = 16_384  # files in blobs/sha256; a hundred images have a few thousand
-SCANNED_BYTES = (
-    64 * limits.MIB
-)  # of blobs that begin like JSON: read, to find what refers to an image; a manifest has 1 KiB
+# Of blobs that begin like JSON, which are read to find what refers to an image; a manifest has about 1 KiB.
+SCANNED_BYTES = 64 * limits.MIB
 SHOWN = 8  # tags named in a message
 
 REF_NAME = "org.opencontainers.image.ref.name"  # image-spec annotations.md: in index.json, the tag
@@ -113,9 +112,9 @@ class Layout:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of its images, in order."""
+        """The first names of its images in order, as many as a message shows."""
         found = {entry.annotation(REF_NAME) for entry in self._images()}
-        return tuple(sorted(name for name in found if name is not None))
+        return tuple(sorted(name for name in found if name is not None))[:SHOWN]
 
     def manifest(
         self,
@@ -179,17 +178,14 @@ class Layout:
     def _images(self) -> tuple[Descriptor, ...]:
         """Return the entries that may be meant by the layout as a whole: not what is only there about another one."""
         saved = tuple(entry for entry in self.entries if _is_image(entry))
-        tagged = tuple(entry for entry in self.entries if _ABOUT_A_DIGEST.fullmatch(_name(entry)) is None)
-        tagged = tuple(
-            entry for entry in tagged if entry.annotation(_KIND) not in (_SIGNATURES_KIND, _ATTESTATIONS_KIND)
-        )
-        return saved or tuple(entry for entry in tagged if _name(entry)) or tagged
+        others = tuple(entry for entry in self.entries if not _is_about_another(entry))
+        return saved or tuple(entry for entry in others if _name(entry)) or others
 
     def _only(self) -> Descriptor | None:
         images = {entry.digest: entry for entry in self._images()}
         if len(images) <= 1:
             return next(iter(images.values()), None)
-        shown = ", ".join(map(quote, self.names[:SHOWN])) or ", ".join(map(str, list(images)[:SHOWN]))
+        shown = ", ".join(map(quote, self.names)) or ", ".join(map(str, list(images)[:SHOWN]))
         raise ConfigError(
             f"the layout {quote(str(self.folder.path))} holds {len(images)} images: append :TAG or @DIGEST ({shown})"
         )
@@ -230,6 +226,11 @@ def _entries(index: bytes) -> tuple[Descriptor, ...]:
 
 def _is_image(entry: Descriptor) -> bool:
     return entry.annotation(_KIND) in _IMAGE_KINDS
+
+
+def _is_about_another(entry: Descriptor) -> bool:
+    kind = entry.annotation(_KIND)
+    return kind in (_SIGNATURES_KIND, _ATTESTATIONS_KIND) or _ABOUT_A_DIGEST.fullmatch(_name(entry)) is not None
 
 
 def _name(entry: Descriptor) -> str:

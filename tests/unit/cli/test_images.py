@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -149,21 +147,6 @@ def test_names_in_a_layout_cannot_write_on_the_terminal(folder: Path, capsys: py
     disk.list(disk.image(), "\x1b[2J")
     main(["verify", "--key", str(folder / "cosign.pub"), f"oci:{disk.path}:v1"])
     assert "\x1b" not in capsys.readouterr().out
-
-
-def test_an_image_on_disk_needs_no_network_and_no_registries_file(folder: Path, bundle: Disk) -> None:
-    """In a process of its own, in which every socket is a failure and what registries would need is not there."""
-    program = (
-        "import socket, sys\n"
-        "def refuse(*_, **__):\n    raise AssertionError('a socket')\n"
-        "socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse\n"
-        "from gate.cli import main\n"
-        f"sys.exit(main(['verify', '--key', 'cosign.pub', '--registries', 'gone.yaml', 'oci:{bundle.path.name}']))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False, timeout=30
-    )
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_registry_is_not_checked_on_disk(bundle: Disk, capsys: pytest.CaptureFixture[str]) -> None:
