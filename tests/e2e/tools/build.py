@@ -62,6 +62,10 @@ class Tool:
         return f"-s -w {self.variables}".strip()
 
 
+# Where the programs of Sigstore keep the version that they show.
+_RELEASE = "-X sigs.k8s.io/release-utils/version.gitVersion="
+
+
 def _cosign(version: str) -> Tool:
     # Nothing older was tried with the flags that the suite signs with.
     major, minor, _ = (int(number) for number in version[1:].split("."))
@@ -74,7 +78,22 @@ def _cosign(version: str) -> Tool:
         lowest=(major, minor),
         below=(major + 1,),
         also="cosign",
-        variables=f"-X sigs.k8s.io/release-utils/version.gitVersion={version}",
+        variables=_RELEASE + version,
+    )
+
+
+def _service(name: str, package: str, version: str, title: str) -> Tool:
+    # The title tells programs of one name apart: the first Rekor and the one on Google's storage are rekor-server too.
+    major, minor, _ = (int(number) for number in version[1:].split("."))
+    return Tool(
+        name=name,
+        module=name.partition("-")[0],
+        package=package,
+        ask=("version",),
+        version=rf"{re.escape(title)}\s+GitVersion:\s+v(\d+)\.(\d+)",
+        lowest=(major, minor),
+        below=(major + 1,),
+        variables=_RELEASE + version,
     )
 
 
@@ -123,6 +142,19 @@ TOOLS = (
     ),
     _cosign("v3.1.3"),
     _cosign("v2.6.5"),
+    _service("fulcio", "github.com/sigstore/fulcio", "v1.8.8", "fulcio: Fulcio"),
+    _service(
+        "rekor-server",
+        "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix",
+        "v2.3.0",
+        "rekor-server: Rekor signature transparency log server (POSIX)",
+    ),
+    _service(
+        "timestamp-server",
+        "github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server",
+        "v2.1.3",
+        "timestamp-server: Timestamp authority service",
+    ),
 )
 
 
