@@ -65,6 +65,12 @@ def key_pair(folder: Path, name: str) -> KeyPair:
     return KeyPair(folder / f"{name}.key", folder / f"{name}.pub")
 
 
+def imported(folder: Path, name: str, private: Path) -> KeyPair:
+    """Return the key in ``private`` (PEM, not encrypted) as cosign takes it in."""
+    run("cosign3", folder, "import-key-pair", "--key", str(private), "--output-key-prefix", name, "--yes")
+    return KeyPair(folder / f"{name}.key", folder / f"{name}.pub")
+
+
 def run(program: str, folder: Path, *arguments: str, **variables: str) -> None:
     """Run cosign in ``folder`` with nothing of the caller's environment; what it says is shown only when it fails."""
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "COSIGN_PASSWORD": "", **variables}
