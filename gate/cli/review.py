@@ -11,9 +11,9 @@ from gate.cli import options
 from gate.core import limits, strictjson
 from gate.core.errors import ConfigError, MalformedError
 from gate.core.policy import Policy
+from gate.files import read_bounded
 from gate.fronts import configsync
 from gate.fronts.admission import ReviewError, parse_review
-from gate.trust.policyfile import read_bounded
 
 STREAM_BYTES = 256 * limits.MIB  # a day of a busy cluster's recorded reviews
 

@@ -6,11 +6,14 @@ anything larger or deeper than its limit. Two parsers cannot disagree about what
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn, TypeAlias
 
 from gate.core.errors import MalformedError
+from gate.core.quote import quote
 
 # Read-only views: nothing downstream may edit a parsed document.
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -84,6 +87,15 @@ def expect_object(value: Json, what: str) -> Object:
     return value
 
 
+def expect_closed(value: Json, what: str, known: frozenset[str]) -> Object:
+    """Return ``value`` if it is an object with none but ``known`` members, or raise MalformedError."""
+    members = expect_object(value, what)
+    unknown = sorted(set(members) - known)
+    if unknown:
+        raise MalformedError(f"{what} has the unknown member {quote(unknown[0])}")
+    return members
+
+
 def expect_array(value: Json, what: str) -> Sequence[Json]:
     """Return ``value`` if it is an array, else raise MalformedError that names ``what``."""
     if isinstance(value, str) or not isinstance(value, _ARRAYS):
@@ -103,6 +115,25 @@ def expect_integer(value: Json, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise MalformedError(f"{what} is not an integer")
     return value
+
+
+def expect_base64(value: Json, what: str) -> bytes:
+    """Return the bytes in ``value``, at least one, or raise MalformedError that names ``what``.
+
+    Standard base64 with its padding and nothing else (RFC 4648 section 4): two readers see the same bytes.
+    """
+    data = decode_base64(expect_string(value, what), what)
+    if not data:
+        raise MalformedError(f"{what} is empty")
+    return data
+
+
+def decode_base64(text: str, what: str) -> bytes:
+    """Return the bytes in ``text``, or raise MalformedError that names ``what``; as expect_base64(), empty or not."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedError(f"{what} is not base64") from error
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> Object:

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 
-from gate.core.formats import bundle, simplesigning
+from gate.core.formats import dsse, simplesigning
 from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest
 
 IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -81,7 +81,7 @@ def statement(
     return compact({"_type": kind, "subject": subjects, "predicateType": predicate_type, "predicate": predicate})
 
 
-def envelope(statement_bytes: bytes, signatures: Sequence[bytes], payload_type: str = bundle.IN_TOTO_TYPE) -> Fields:
+def envelope(statement_bytes: bytes, signatures: Sequence[bytes], payload_type: str = dsse.IN_TOTO_TYPE) -> Fields:
     """Return a DSSE envelope."""
     return {
         "payload": base64.b64encode(statement_bytes).decode(),

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gate.core.formats import bundle, simplesigning
+from gate.core.formats import dsse, sigstorebundle, simplesigning
 from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Index, Manifest, parse_manifest
 from gate.demo import layouts
 from gate.demo.store import Store
@@ -150,21 +150,21 @@ class Signer:
     def sign_bundle(self, store: Store, repository: str, digest: Digest, **changes: Unpack[BundleSigning]) -> Digest:
         """Sign ``digest`` with a bundle in a manifest whose subject it is, and return the digest of that manifest."""
         document = changes["document"] if "document" in changes else self._bundle(digest, changes)
-        layer = _push(store, repository, document, bundle.BUNDLE_TYPE)
+        layer = _push(store, repository, document, sigstorebundle.BUNDLE_TYPE)
         config = {
             **_push(store, repository, layouts.EMPTY, layouts.EMPTY_CONFIG),
-            "artifactType": bundle.BUNDLE_TYPE,
+            "artifactType": sigstorebundle.BUNDLE_TYPE,
             **changes.get("config", {}),
         }
         subject = changes.get("subject", digest)
         members: dict[str, object] = {
             "annotations": {
                 "dev.sigstore.bundle.content": "dsse-envelope",
-                "dev.sigstore.bundle.predicateType": changes.get("predicate_type", bundle.SIGNATURE_PREDICATE),
+                "dev.sigstore.bundle.predicateType": changes.get("predicate_type", dsse.SIGNATURE_PREDICATE),
                 "org.opencontainers.image.created": CREATED,
             },
             "subject": _subject(store, repository, subject),
-            "artifactType": bundle.BUNDLE_TYPE,
+            "artifactType": sigstorebundle.BUNDLE_TYPE,
             **changes.get("manifest", {}),
         }
         raw = layouts.image(config, [{**layer, **changes.get("layer", {})}], **members)
@@ -187,11 +187,11 @@ class Signer:
 
     def _bundle(self, digest: Digest, changes: BundleSigning) -> bytes:
         statement = changes["statement"] if "statement" in changes else _statement(digest, changes)
-        payload_type = changes.get("payload_type", bundle.IN_TOTO_TYPE)
-        message = bundle.pre_authentication_encoding(payload_type, statement)
+        payload_type = changes.get("payload_type", dsse.IN_TOTO_TYPE)
+        message = dsse.pre_authentication_encoding(payload_type, statement)
         made = self.sign(message, changes.get("hash"))
         members: dict[str, object] = {
-            "mediaType": bundle.BUNDLE_TYPE,
+            "mediaType": sigstorebundle.BUNDLE_TYPE,
             "verificationMaterial": changes.get("material", {"publicKey": {"hint": self.hint}}),
             "dsseEnvelope": layouts.envelope(statement, changes.get("signatures", [made]), payload_type),
             **changes.get("bundle", {}),
@@ -212,7 +212,7 @@ def _statement(digest: Digest, changes: BundleSigning) -> bytes:
     claim = changes.get("claim", digest)
     return layouts.statement(
         [claim] if isinstance(claim, Digest | str) else claim,
-        changes.get("predicate_type", bundle.SIGNATURE_PREDICATE),
+        changes.get("predicate_type", dsse.SIGNATURE_PREDICATE),
         changes.get("statement_type", layouts.STATEMENT_TYPE),
         changes.get("subject_annotations", {}),
         changes.get("predicate", {}),

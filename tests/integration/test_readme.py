@@ -24,6 +24,7 @@ from gate.demo.signer import Signer
 from gate.registry.entries import parse_registries
 from gate.settings import DEFAULTS
 from gate.trust.policyfile import load_policy
+from tests.fakes.roots import FakeRoots
 from tests.readme import README, ROOT, block, commands
 
 SERVICE = "signature-verification-service.oci-webhook.svc"
@@ -73,7 +74,7 @@ def test_the_policy_of_the_readme_loads(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(Signer.generate().public_pem)
     path = tmp_path / "policy.yaml"
     path.write_text(block("policy").replace("/cosign-key/", ""))
-    policy = load_policy(path)
+    policy = load_policy(path, FakeRoots())
     assert [rule.name for rule in policy.rules] == ["platform-bundles", "known-bad"]
 
 

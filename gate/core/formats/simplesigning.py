@@ -5,25 +5,74 @@ The same layers are found under the tag ``sha256-<hex>.sig`` and in referrers; h
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cryptography import x509
 
 from gate.core import limits, strictjson
+from gate.core.certificates import parse_certificates
 from gate.core.errors import MalformedError, UnavailableError, UntrustedError
 from gate.core.oci import Descriptor, Digest, Manifest
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Claim, RefusedCandidate, UntrustedSignature
+from gate.core.transparency import LogDemand, LogEntry
 
 LAYER_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"
+CERTIFICATE_ANNOTATION = "dev.sigstore.cosign/certificate"
+CHAIN_ANNOTATION = "dev.sigstore.cosign/chain"
+ENTRY_ANNOTATION = "dev.sigstore.cosign/bundle"
+TIMESTAMP_ANNOTATION = "dev.sigstore.cosign/rfc3161timestamp"
 PAYLOAD_TYPE = "cosign container image signature"
 
 # containers/image docs/containers-signature.5.md: a consumer refuses what it does not know inside "critical"
 _CRITICAL = frozenset({"identity", "image", "type"})
 _IDENTITY = frozenset({"docker-reference"})
 _IMAGE = frozenset({"docker-manifest-digest"})
+
+
+@dataclass(frozen=True, slots=True)
+class LayerMaterial:
+    """What cosign writes beside a signature into its layer's annotations; an empty one says nothing."""
+
+    certificate: str = field(default="", repr=False)
+    chain: str = field(default="", repr=False)
+    entry: str = field(default="", repr=False)
+    timestamp: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, layer: Descriptor) -> LayerMaterial:
+        """Return what the layer carries."""
+        names = (CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, ENTRY_ANNOTATION, TIMESTAMP_ANNOTATION)
+        return cls(*(layer.annotation(name) or "" for name in names))
+
+    @property
+    def demand(self) -> LogDemand:
+        """A promise: the annotation has no place for a proof."""
+        return LogDemand(promise=True, proof=False)
+
+    @property
+    def size(self) -> int:
+        """How many bytes the annotations have."""
+        return sum(len(text.encode()) for text in (self.certificate, self.chain, self.entry, self.timestamp))
+
+    def certificates(self) -> tuple[x509.Certificate, ...]:
+        """Return the signer's certificate, the first of its annotation, and then those of the chain."""
+        signer = parse_certificates(self.certificate.encode())[:1]
+        return (*signer, *parse_certificates(self.chain.encode())) if signer else ()
+
+    def entries(self) -> tuple[LogEntry, ...]:
+        """Return the one entry there can be."""
+        return (LogEntry.from_annotation(self.entry),) if self.entry else ()
+
+    def timestamps(self) -> tuple[bytes, ...]:
+        """Return the one RFC 3161 response there can be."""
+        if not self.timestamp:
+            return ()
+        fields = strictjson.loads_object(self.timestamp.encode(), limit=limits.ANNOTATIONS_BYTES)
+        return (strictjson.expect_base64(fields.get("SignedRFC3161Timestamp"), "the SignedRFC3161Timestamp"),)
 
 
 class SimpleSigningFormat:
@@ -64,7 +113,7 @@ class SimpleSigningFormat:
             claim = parse_payload(payload)
         except (MalformedError, UntrustedError) as error:
             return RefusedCandidate(self.name, location, error.reason, error.message)
-        return UntrustedSignature(self.name, location, payload, signature, claim)
+        return UntrustedSignature(self.name, location, payload, signature, claim, material=LayerMaterial.of(layer))
 
 
 def _layers(manifest: Manifest) -> tuple[Descriptor, ...]:
@@ -75,10 +124,7 @@ def _signature(layer: Descriptor) -> bytes:
     text = layer.annotation(SIGNATURE_ANNOTATION)
     if not text:
         raise MalformedError("the layer carries no signature annotation")
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedError("the layer's signature annotation is not base64") from error
+    return strictjson.decode_base64(text, "the layer's signature annotation")
 
 
 def parse_payload(payload: bytes) -> Claim:
@@ -87,20 +133,12 @@ def parse_payload(payload: bytes) -> Claim:
     The payload is unproved: the caller compares the claim only after the signature over these very bytes verified.
     """
     document = strictjson.loads_object(payload, limit=limits.SIMPLESIGNING_BYTES)
-    critical = _closed(document.get("critical"), "critical", _CRITICAL)
+    critical = strictjson.expect_closed(document.get("critical"), "critical", _CRITICAL)
     kind = strictjson.expect_string(critical.get("type"), "critical.type")
     if kind != PAYLOAD_TYPE:
         raise UntrustedError(Reason.UNSUPPORTED, f"the payload is of type {quote(kind)}, not {quote(PAYLOAD_TYPE)}")
-    image = _closed(critical.get("image"), "critical.image", _IMAGE)
-    identity = _closed(critical.get("identity"), "critical.identity", _IDENTITY)
+    image = strictjson.expect_closed(critical.get("image"), "critical.image", _IMAGE)
+    identity = strictjson.expect_closed(critical.get("identity"), "critical.identity", _IDENTITY)
     digest = strictjson.expect_string(image.get("docker-manifest-digest"), "critical.image.docker-manifest-digest")
     reference = strictjson.expect_string(identity.get("docker-reference", ""), "critical.identity.docker-reference")
     return Claim((Digest.parse(digest),), reference or None)
-
-
-def _closed(value: strictjson.Json, what: str, known: frozenset[str]) -> strictjson.Object:
-    members = strictjson.expect_object(value, what)
-    unknown = sorted(set(members) - known)
-    if unknown:
-        raise MalformedError(f"{what} has the unknown member {quote(unknown[0])}")
-    return members

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 
 from gate.core.errors import UntrustedError
-from gate.core.formats.bundle import SIGNATURE_PREDICATE
+from gate.core.formats.dsse import SIGNATURE_PREDICATE
 from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, RefusedCandidate, UntrustedSignature

@@ -11,7 +11,7 @@ import pytest
 
 from gate.core import strictjson
 from gate.core.authorities import KeyAuthority
-from gate.core.formats.bundle import SIGNATURE_PREDICATE
+from gate.core.formats.dsse import SIGNATURE_PREDICATE
 from gate.core.keys import parse_public_key
 from gate.core.oci import Digest, Reference
 from gate.core.policy import NoMatch, Signatures

@@ -10,14 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.core.errors import MalformedError, UnavailableError, UntrustedError
-from gate.core.formats.bundle import (
-    BUNDLE_TYPE,
-    IN_TOTO_TYPE,
-    SIGNATURE_PREDICATE,
-    BundleFormat,
-    parse_statement,
-    pre_authentication_encoding,
-)
+from gate.core.formats.bundle import BundleFormat, parse_statement
+from gate.core.formats.dsse import IN_TOTO_TYPE, SIGNATURE_PREDICATE, pre_authentication_encoding
+from gate.core.formats.sigstorebundle import BUNDLE_TYPE
 from gate.core.oci import Descriptor, Digest, Manifest
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Claim, RefusedCandidate, UntrustedSignature
@@ -85,9 +80,14 @@ def refused(data: bytes) -> tuple[Reason, str]:
 
 def test_what_was_signed_is_the_pre_authentication_encoding_of_the_payloads_own_bytes() -> None:
     data = b" " + statement() + b"\n"
-    candidate = read(bundle(dsseEnvelope=envelope(data)))
+    document = bundle(dsseEnvelope=envelope(data))
+    candidate = read(document)
+    assert isinstance(candidate, UntrustedSignature)
     message = b"DSSEv1 28 application/vnd.in-toto+json %d %s" % (len(data), data)
-    assert candidate == UntrustedSignature("bundle", "here", message, b"signature", Claim((DIGEST,)))
+    assert (candidate.format, candidate.location, candidate.claim) == ("bundle", "here", Claim((DIGEST,)))
+    assert (candidate.message, candidate.signature) == (message, b"signature")
+    assert (candidate.payload, candidate.document) == (data, document)
+    assert candidate.size == len(message) + len(b"signature") + len(data) + len(document)
 
 
 def test_the_lengths_of_the_encoding_are_in_bytes() -> None:
@@ -114,8 +114,6 @@ def test_both_spellings_of_version_0_3_are_read(media_type: str) -> None:
     "media_type",
     [
         "application/vnd.dev.sigstore.bundle.v0.4+json",
-        "application/vnd.dev.sigstore.bundle+json;version=0.1",
-        "application/vnd.dev.sigstore.bundle+json;version=0.2",
         BUNDLE_TYPE.upper(),
         "",
     ],
@@ -123,7 +121,16 @@ def test_both_spellings_of_version_0_3_are_read(media_type: str) -> None:
 def test_another_version_is_unsupported(media_type: str) -> None:
     assert refused(bundle(mediaType=media_type)) == (
         Reason.UNSUPPORTED,
-        f'the bundle is of type "{media_type}", not v0.3',
+        f'the bundle is of type "{media_type}", not v0.1 to v0.3',
+    )
+
+
+@pytest.mark.parametrize("minor", [1, 2])
+def test_older_versions_sign_no_images(minor: int) -> None:
+    media_type = f"application/vnd.dev.sigstore.bundle+json;version=0.{minor}"
+    assert refused(bundle(mediaType=media_type)) == (
+        Reason.UNSUPPORTED,
+        f"the bundle is of version 0.{minor}, not v0.3",
     )
 
 
@@ -163,6 +170,13 @@ def test_a_bundle_with_no_or_two_kinds_of_material_is_malformed(material: Fields
     )
 
 
+def test_material_with_a_member_that_nobody_knows_is_malformed() -> None:
+    assert refused(bundle(verificationMaterial={"publicKey": {}, "tlog_entries": []})) == (
+        Reason.MALFORMED,
+        'the bundle\'s verificationMaterial has the unknown member "tlog_entries"',
+    )
+
+
 @pytest.mark.parametrize("value", [5, "x", [], True], ids=str)
 @pytest.mark.parametrize("name", ["publicKey", "certificate", "x509CertificateChain"])
 def test_material_that_is_not_an_object_is_malformed(name: str, value: object) -> None:
@@ -170,7 +184,7 @@ def test_material_that_is_not_an_object_is_malformed(name: str, value: object) -
 
 
 def test_a_bundle_over_a_message_is_unsupported() -> None:
-    assert refused(bundle(dsseEnvelope=None, messageSignature={})) == (
+    assert refused(bundle(dsseEnvelope=None, messageSignature={"signature": SIGNATURE["sig"]})) == (
         Reason.UNSUPPORTED,
         "the bundle signs a message, not a statement about an image",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gate.core import formats
-from gate.core.formats.bundle import BUNDLE_TYPE
+from gate.core.formats.sigstorebundle import BUNDLE_TYPE
 from gate.core.formats.simplesigning import LAYER_TYPE
 from gate.core.oci import Descriptor, Digest, Manifest
 
