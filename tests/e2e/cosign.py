@@ -11,7 +11,7 @@ from tests.e2e.toolbox import tool
 
 SECONDS = 60
 
-_PLAIN = ("--allow-http-registry", "--allow-insecure-registry")
+PLAIN = ("--allow-http-registry", "--allow-insecure-registry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Signer:
     def sign(self, image: str, keys: KeyPair, login: Login | None = None) -> None:
         """Sign ``image`` (repository and digest) and store the signature beside it; without ``login``, over http."""
         assert "@sha256:" in image, "signed by digest, never by tag"
-        arguments = ["--key", str(keys.private), "--tlog-upload=false", *self.flags, *(_PLAIN if login is None else ())]
+        arguments = ["--key", str(keys.private), "--tlog-upload=false", *self.flags, *(PLAIN if login is None else ())]
         environ = {} if login is None else login.environ
         run(self.program, keys.private.parent, "sign", *arguments, "-y", image, **environ)
 

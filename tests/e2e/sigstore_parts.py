@@ -10,7 +10,6 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from asn1crypto import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -89,7 +88,7 @@ class CtLog:
         }
 
 
-def _entry(precertificate: Any, issuer: Any) -> bytes:
+def _entry(precertificate: x509.Certificate, issuer: x509.Certificate) -> bytes:
     """Return what of the precertificate is signed: who issued it, and its content without the poison."""
     content = precertificate["tbs_certificate"]
     content["extensions"] = [each for each in content["extensions"] if each["extn_id"].dotted != POISON]

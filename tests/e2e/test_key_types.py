@@ -54,21 +54,16 @@ def keys(kind: str, folder: Path) -> KeyPair:
     return make(folder, kind, kind)
 
 
-def where(signer: Signer) -> tuple[str, ...]:
-    """Return the registries in which ``signer`` finds a place of its own: a tag-based signature needs a tag alone."""
-    return ("olareg", "distribution") if signer.name.endswith("bundle") else ("olareg",)
-
-
-@pytest.mark.parametrize(
-    ("signer", "host"), [pytest.param(each, host, id=f"{each.name}-{host}") for each in SIGNERS for host in where(each)]
-)
-def test_what_cosign_signs_with_a_key_verifies_with_it(
-    kind: str, signer: Signer, host: str, keys: KeyPair, request: pytest.FixtureRequest
-) -> None:
-    repository = Repository(request.getfixturevalue(host), f"keys/{kind}")
+@pytest.mark.parametrize("signer", SIGNERS, ids=lambda signer: signer.name)
+def test_what_cosign_signs_with_a_key_verifies_with_it(kind: str, signer: Signer, keys: KeyPair, olareg: str) -> None:
+    repository = Repository(olareg, f"keys/{kind}")
     image = f"{repository}@{repository.push()}"
     signer.sign(image, keys)
     code, printed = verify_with_key(image, keys)
     (candidate,) = printed["candidates"]
-    print(kind, signer.name, host, code, candidate)
-    assert (code, printed["reason"], candidate["reason"]) == (0, "verified", "verified")
+    if kind == "ed25519":
+        # Both cosigns sign with the prehashed variant, which gate refuses, and says so.
+        assert (code, printed["reason"], candidate["reason"]) == (1, "untrusted", "bad-signature")
+        assert "Ed25519ph, is not supported" in candidate["message"]
+    else:
+        assert (code, printed["reason"], candidate["reason"]) == (0, "verified", "verified")

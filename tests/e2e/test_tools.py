@@ -113,6 +113,20 @@ def test_a_link_that_was_made_before_is_not_taken_for_an_installed_tool(checkout
     assert "kubectl must be built" in make_tools(checkout, own, **named).stderr
 
 
+def test_a_program_of_the_suite_is_built_again_when_its_source_changes(checkout: Path, tmp_path: Path) -> None:
+    go = program(tmp_path / "path" / "go", "")
+    go.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\n/bin/cp "$0" "$2"\n')
+    named = all_named(tmp_path / "named")
+    del named["GATE_TOOL_TIMESTAMP_SERVER"]
+    built = set()
+    for line in ("", "// changed\n", ""):
+        source = checkout / "tests" / "e2e" / "tools" / "timestamp" / "main.go"
+        source.write_text((SCRIPT.parent / "timestamp" / "main.go").read_text() + line)
+        assert make_tools(checkout, go.parent, **named).returncode == 0
+        built.add((checkout / ".tools" / "bin" / "timestamp-server").readlink())
+    assert len(built) == 2
+
+
 def test_a_build_that_fails_leaves_nothing_behind(checkout: Path, tmp_path: Path) -> None:
     go = tmp_path / "path" / "go"
     program(go, "building").write_text("#!/bin/sh\nexit 1\n")

@@ -22,6 +22,8 @@ BIN = HERE.parents[2] / ".tools" / "bin"
 BUILD_SECONDS = 1800  # a cold build of kube-apiserver takes about 4 minutes on 2 cores
 VERSION_SECONDS = 10  # asking a program for its version
 
+OWN = "."  # the package of a program whose main file lies beside its go.mod
+
 Version = tuple[int, ...]
 
 
@@ -151,7 +153,7 @@ TOOLS = (
     ),
     _service(
         "timestamp-server",
-        "github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server",
+        OWN,
         "v2.1.3",
         "timestamp-server: Timestamp authority service",
     ),
@@ -214,7 +216,8 @@ def place(tool: Tool) -> Path:
     """Return where the built program belongs: a folder named by a hash of all that decides what is built."""
     digest = hashlib.sha256()
     parts = [f"{tool.package}\n{tool.linker_flags}\n{sys.platform} {os.uname().machine}\n".encode()]
-    parts += [(HERE / tool.module / name).read_bytes() for name in ("go.mod", "go.sum")]
+    source = ("go.mod", "go.sum", *(("main.go",) if tool.package == OWN else ()))
+    parts += [(HERE / tool.module / name).read_bytes() for name in source]
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
