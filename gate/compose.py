@@ -13,14 +13,12 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
-from gate.core.authorities import SecondOpinion
 from gate.core.deadline import Deadline
-from gate.core.errors import ConfigError
 from gate.core.policy import Policy
-from gate.core.trust import TrustedRoot
 from gate.fronts.review import Record, Reviewer
 from gate.kube.api import SERVICE_ACCOUNT, KubernetesApi, in_cluster, own_namespace
 from gate.kube.secrets import read_secret_key
+from gate.registry.addresses import classify, for_operators_hosts
 from gate.registry.check import Access
 from gate.registry.entries import RegistryEntry, canonical_host
 from gate.registry.evidence import SEARCHES_AT_ONCE, EvidenceStore, Flights, RegistrySource
@@ -30,11 +28,16 @@ from gate.registry.registries import Registries, Surroundings
 from gate.registry.reload import RegistriesFile, read_registries
 from gate.registry.sources import Place, Sources
 from gate.registry.trace import Observe
+from gate.registry.transport import Transport, trusting
 from gate.service import Gate, KeptChecks
 from gate.settings import Settings, google_environment, home_environment, kubernetes_environment
 from gate.trust.policyfile import load_key_policy
 from gate.trust.policyfile import load_policy as load_policy_file
-from gate.trust.reading import Reading
+from gate.trust.publicgood import URL as SIGSTORE_URL
+from gate.trust.publicgood import PublicGood, Times, read_shipped
+from gate.trust.reading import read_set
+from gate.trust.reload import PolicySet
+from gate.trust.roots import Roots
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -65,14 +68,47 @@ def deadline(seconds: float) -> Deadline:
 
 
 def load_policy(settings: Settings) -> Policy:
-    """Return the policy that the settings name, or raise ConfigError."""
-    if settings.policy is not None:
-        return load_policy_file(settings.policy, Reading(_no_sigstore))
-    return load_key_policy(settings.key, Reading(_no_sigstore))
+    """Return the policy that the settings name, or raise ConfigError; for a command, which needs it once.
+
+    Sigstore's trust root is asked for first where the policy names it, at most once an hour.
+    """
+    good = _public_good(settings)
+    return read_set(_loader(settings), cache(lambda: good().fresh())).policy()
 
 
-def _no_sigstore() -> tuple[TrustedRoot, SecondOpinion]:
-    raise ConfigError("trustRoot: sigstore is not built yet; name a trusted_root.json")
+def _loader(settings: Settings) -> Callable[[Roots], Policy]:
+    """Return what reads the policy that the settings name."""
+    path = settings.policy
+    if path is not None:
+        return lambda roots: load_policy_file(path, roots)
+    return lambda roots: load_key_policy(settings.key, roots)
+
+
+def _public_good(settings: Settings) -> Callable[[], PublicGood]:
+    """Return what gives Sigstore's trust root and library, made at the first question: most policies never ask."""
+
+    @cache
+    def public_good() -> PublicGood:
+        from gate.trust.sigstore_bundle import SigstoreBundles  # noqa: PLC0415 (a key-only policy does without them)
+        from gate.trust.tuf import TufClient  # noqa: PLC0415
+
+        shipped = read_shipped()
+        client = TufClient(settings.state_dir / "tuf", SIGSTORE_URL, shipped.tuf_root, _tuf_get())
+        times = Times(time.monotonic, now, random.SystemRandom().uniform)
+        return PublicGood(client, shipped, SigstoreBundles, times)
+
+    return public_good
+
+
+def _tuf_get() -> Callable[[str, int, Deadline], tuple[int, bytes]]:
+    """Return what asks Sigstore's TUF repository: by TLS, which guards the question; what is answered is signed."""
+    transport = Transport(trusting(), for_operators_hosts(classify))
+
+    def get(url: str, limit: int, deadline: Deadline) -> tuple[int, bytes]:
+        answer = transport.get(url, {}, limit, deadline)
+        return answer.status, answer.body
+
+    return get
 
 
 @contextmanager
@@ -97,7 +133,9 @@ def open_registry(settings: Settings, command_line: CommandLine, host: str, obse
     if (SERVICE_ACCOUNT / "namespace").is_file():
         place = replace(_in_a_pod(own_namespace(SERVICE_ACCOUNT)), token=place.token)
         # A host that is named here is not named there: what is found must be what the webhook finds.
-        named, named_by = load_policy(settings).literal_hosts, "named by the policy"
+        good = _public_good(settings)
+        policy = read_set(_loader(settings), lambda: good().current()).policy()
+        named, named_by = policy.literal_hosts, "named by the policy"
     entries = _entries(settings, command_line)
     if host not in named:
         listed = host in {entry.host for entry in entries}
@@ -112,7 +150,7 @@ def application(settings: Settings) -> Flask:
     """Return the webhook, everything it needs loaded and checked, or raise ConfigError. No thread is started."""
     from gate.fronts.webhook import create_app  # noqa: PLC0415 (the command line does without a web framework)
 
-    policy = load_policy(settings)
+    policies = PolicySet(_loader(settings), _public_good(settings), time.monotonic)
     place = _in_a_pod(own_namespace() if (SERVICE_ACCOUNT / "namespace").is_file() else None)
     entries = _entries(settings, CommandLine(frozenset()))
     registries = Registries(entries, Sources(settings, place).build, _surroundings())
@@ -120,8 +158,8 @@ def application(settings: Settings) -> Flask:
     if settings.registries is not None:
         listed = RegistriesFile(settings.registries, entries, registries.update, time.monotonic)
     gate = Gate(_Sources.over(registries, frozenset(), listed).source, now, KeptChecks())
-    problems = () if listed is None else (listed.problem,)
-    return create_app(reviewer(gate, lambda: policy), time.monotonic, ready=lambda: None, problems=problems)
+    details = (policies.trust_root, policies.problem, *(() if listed is None else (listed.problem,)))
+    return create_app(reviewer(gate, policies.policy), time.monotonic, ready=lambda: None, details=details)
 
 
 def reviewer(gate: Gate, policy: Callable[[], Policy]) -> Reviewer:

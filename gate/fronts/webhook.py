@@ -109,12 +109,12 @@ def create_app(
     clock: Callable[[], float],
     ready: Callable[[], str | None],
     in_flight: InFlight | None = None,
-    problems: Sequence[Callable[[], str | None]] = (),
+    details: Sequence[Callable[[], str | None]] = (),
 ) -> Flask:
     """Return the WSGI application.
 
     ``clock`` is monotonic, in seconds. ``ready`` returns None, or one sentence that says why this server is not ready.
-    Each of ``problems`` returns None, or what an operator should look at while gate goes on with what it had.
+    Each of ``details`` returns None, or what an operator may want to know of a server that answers.
     """
     app = Flask("gate", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.REVIEW_BYTES
@@ -148,7 +148,7 @@ def create_app(
         reason = ready()
         status, lines = (200, ["ok"]) if reason is None else (503, [reason])
         if "verbose" in request.args:
-            lines += [problem for problem in (look() for look in problems) if problem is not None]
+            lines += [detail for detail in (look() for look in details) if detail is not None]
         return _text(status, "\n".join(lines))
 
     app.register_error_handler(RequestEntityTooLarge, _too_large)

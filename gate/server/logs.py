@@ -57,6 +57,6 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for library in ("urllib3", "oras", "oras.logger", "kubernetes", "google"):
+    for library in ("urllib3", "oras", "oras.logger", "kubernetes", "google", "sigstore", "tuf"):
         # Libraries write URLs and bodies of strangers at lower levels.
         logging.getLogger(library).setLevel(logging.CRITICAL)

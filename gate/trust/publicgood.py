@@ -1,8 +1,9 @@
 """Sigstore's public good trust root while gate runs: which one is in force, and what takes its place.
 
-The one that is shipped with the ``sigstore`` package serves until Sigstore's TUF repository has answered, and wherever it
-does not. What the repository says, signed and not expired, replaces it, and is kept for the next start. What was kept
-proves who signed it and not that it is the newest: it serves only where it takes nothing back that the shipped one says.
+The one that is shipped with the ``sigstore`` package serves until Sigstore's TUF repository has answered, and wherever
+it does not answer. What the repository says, signed and not expired, replaces it, and is kept for the next start. What
+was kept shows who signed it and not that it is the newest, for whoever restores a state directory restores an old one:
+it serves only where it takes back nothing that the shipped one says.
 """
 
 from __future__ import annotations
@@ -216,7 +217,8 @@ class PublicGood:
             self._next_at = self._times.clock() + min(RETRY_SECONDS[0] * 2**self._failures, RETRY_SECONDS[1])
             self._failures = min(self._failures + 1, 16)  # enough to reach the longest wait
         if known != problem:
-            log.warning("Sigstore's trust root was not refreshed", extra={"problem": problem})
+            # In the text, because a command has no log but the terminal.
+            log.warning("Sigstore's trust root was not refreshed: %s", problem)
 
 
 def takes_back(root: TrustedRoot, earlier: TrustedRoot) -> bool:

@@ -58,7 +58,7 @@ class SigstoreBundles:
 
 def _verifier(root: TrustedRoot) -> Verifier:
     # The library reads a trust root from a file, or as part of a whole client configuration: the latter needs no file.
-    document = strictjson.loads(root.source, limit=limits.TRUSTED_ROOT_BYTES)
+    document = strictjson.loads(root.source, limit=limits.TRUST_ROOT_BYTES)
     config = {"mediaType": _CONFIG, "trustedRoot": document, "signingConfig": {"mediaType": _SIGNING}}
     try:
         return Verifier(trusted_root=ClientTrustConfig.from_json(json.dumps(config)).trusted_root)

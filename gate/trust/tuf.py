@@ -85,7 +85,7 @@ class TufClient:
         path = self._kept / TARGET
         try:
             targets = self._targets()
-            raw = read_bounded(path, limits.TRUSTED_ROOT_BYTES, "the trust root")
+            raw = read_bounded(path, limits.TRUST_ROOT_BYTES, "the trust root")
             targets.targets[TARGET].verify_length_and_hashes(raw)
             confirmed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         except (ConfigError, OSError, RepositoryError, LengthOrHashMismatchError, KeyError):
@@ -112,8 +112,8 @@ class TufClient:
         info = updater.get_targetinfo(TARGET)
         if info is None:
             raise RepositoryError(f"it names no {TARGET}")
-        if info.length > limits.TRUSTED_ROOT_BYTES:
-            raise RepositoryError(f"its {TARGET} has more than {limits.TRUSTED_ROOT_BYTES} bytes")
+        if info.length > limits.TRUST_ROOT_BYTES:
+            raise RepositoryError(f"its {TARGET} has more than {limits.TRUST_ROOT_BYTES} bytes")
         self._keep(updater, info)
 
     def _keep(self, updater: Updater, info: TargetFile) -> None:
@@ -167,7 +167,7 @@ class _Fetcher(FetcherInterface):
         yield BytesIO(self._read(url, max_length))
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        return iter((self._read(url, limits.TRUSTED_ROOT_BYTES),))
+        return iter((self._read(url, limits.TRUST_ROOT_BYTES),))
 
     def _read(self, url: str, limit: int) -> bytes:
         try:

@@ -28,7 +28,7 @@ class FakeRoots:
         return read_bounded(path, limit, what)
 
     def file(self, path: Path) -> TrustedRoot:
-        return parse_trusted_root(self.read(path, limits.TRUSTED_ROOT_BYTES, "the trust root"))
+        return parse_trusted_root(self.read(path, limits.TRUST_ROOT_BYTES, "the trust root"))
 
     def sigstore(self) -> tuple[TrustedRoot, SecondOpinion]:
         self.asked += 1

@@ -55,11 +55,11 @@ class Setup:
     reviews: Scripted
     in_flight: InFlight
     ready: str | None = None
-    problems: list[str | None] = field(default_factory=list)
+    details: list[str | None] = field(default_factory=list)
 
     @property
     def client(self) -> FlaskClient:
-        looks = [lambda problem=problem: problem for problem in self.problems]
+        looks = [lambda detail=detail: detail for detail in self.details]
         app = create_app(self.reviews, lambda: 100.0, lambda: self.ready, self.in_flight, looks)
         return app.test_client()
 
@@ -183,7 +183,7 @@ def test_readiness_says_why_it_is_not(setup: Setup) -> None:
 
 
 def test_readiness_tells_what_is_wrong_besides_only_when_it_is_asked_for(setup: Setup) -> None:
-    setup.problems = ["the registries file is wrong", None, "something else is"]
+    setup.details = ["the registries file is wrong", None, "something else is"]
     assert setup.client.get("/readyz").data == b"ok\n"
     response = setup.client.get("/readyz?verbose")
     expected = b"ok\nthe registries file is wrong\nsomething else is\n"

@@ -177,8 +177,8 @@ def test_a_repository_without_the_target_is_not_believed(repository: TufReposito
 
 
 def test_an_oversized_target_is_not_even_asked_for(repository: TufRepository, client: TufClient) -> None:
-    repository.publish(SECOND, length=limits.TRUSTED_ROOT_BYTES + 1)
-    assert f"more than {limits.TRUSTED_ROOT_BYTES} bytes" in refusal(client, MalformedError)
+    repository.publish(SECOND, length=limits.TRUST_ROOT_BYTES + 1)
+    assert f"more than {limits.TRUST_ROOT_BYTES} bytes" in refusal(client, MalformedError)
     assert repository.target_path not in repository.asked
 
 
