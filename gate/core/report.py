@@ -14,8 +14,8 @@ def verdict_name(verdict: Verdict) -> str:
 def describe(decision: Decision) -> dict[str, Json]:
     """Return the digest, verdict, reason and message of a decision, what each rule said, and every candidate once.
 
-    ``digest`` is null when there was none to decide on, ``index`` when no index that lists it was looked at. ``refused``
-    is the true verdict where an exception or the rollout admits, and a rule's is that before its mode is applied.
+    ``digest`` is null when there was none to decide on, ``index`` when no index that lists it was looked at. A rule's
+    verdict is the true one, before its mode is applied; ``refused`` is it where an exception or the rollout admits.
     """
     subject = decision.subject
     return {
