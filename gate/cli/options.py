@@ -11,7 +11,7 @@ from gate.core.errors import ConfigError
 from gate.core.policy import Context
 from gate.files import read_bounded
 from gate.settings import DEFAULTS, Settings, from_environment
-from gate.trust.policyfile import OBJECT_KINDS
+from gate.trust.policyrules import OBJECT_KINDS
 
 TOKEN_BYTES = 64 * limits.KIB  # an access token; Google's have about 1 KiB
 TIMEOUT_SECONDS = 10.0  # a person or a job waits; the webhook itself has at most 8

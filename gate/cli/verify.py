@@ -11,6 +11,7 @@ from gate.core.errors import ConfigError, MalformedError
 from gate.core.oci import Reference
 from gate.core.quote import quote
 from gate.core.report import describe, verdict_name
+from gate.core.subjects import Image
 from gate.core.verdict import CandidateResult, Decision, Denied, Exempt, Unavailable, Verified
 
 IMAGES_LIMIT = 1000  # images of one call
@@ -40,7 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
     code = 0
     with compose.open_gate(settings, named) as gate:
         for image, reference in zip(arguments.images, references, strict=True):
-            decision = gate.decide(policy, reference, options.context(arguments), compose.deadline(arguments.timeout))
+            decision = gate.decide(
+                policy, Image(reference), options.context(arguments), compose.deadline(arguments.timeout)
+            )
             print(show(image, decision), flush=True)
             code = max(code, exit_code(decision))
     return code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from gate.core import limits, strictjson
@@ -20,6 +20,7 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_INDEX})
 
+DEFAULT_PLATFORM = "linux/amd64"  # of an index's entry without one: go-containerregistry, childByPlatform
 DOCKER_HUB = "docker.io"
 _DOCKER_HUB_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
@@ -146,17 +147,24 @@ Annotations = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A pointer to content: its type, digest, size in bytes and annotations (image-spec descriptor.md)."""
+    """A pointer to content: its type, digest, size in bytes and annotations (image-spec descriptor.md).
+
+    ``platform`` is an index's word on an entry, as os/architecture; None elsewhere.
+    """
 
     media_type: str
     digest: Digest
     size: int
     annotations: Annotations = ()
     artifact_type: str | None = None
+    platform: str | None = None
 
     @classmethod
     def parse(cls, value: strictjson.Json, what: str) -> Self:
-        """Return the descriptor in ``value``, or raise MalformedError that names ``what``."""
+        """Return the descriptor in ``value``, or raise MalformedError that names ``what``.
+
+        UnavailableError (limit) for annotations of more than 256 KiB.
+        """
         fields = strictjson.expect_object(value, what)
         size = strictjson.expect_integer(fields.get("size"), f"the size of {what}")
         if not 0 <= size <= _SIZE_MAX:
@@ -198,7 +206,9 @@ class Index:
 
 
 def parse_manifest(raw: bytes, content_type: str | None = None) -> Manifest | Index:
-    """Return the manifest or index in ``raw``, or raise MalformedError; UnavailableError (limit) for too long an index.
+    """Return the manifest or index in ``raw``, or raise MalformedError.
+
+    UnavailableError (limit) for an index that is too long, and for annotations that are too large.
 
     ``content_type`` is what the registry said of it. A document that says two things of itself is refused
     (image-spec manifest.md, "mediaType"; CVE-2021-41190).
@@ -221,16 +231,42 @@ def parse_manifest(raw: bytes, content_type: str | None = None) -> Manifest | In
 
 
 def _parse_index(fields: strictjson.Object, digest: Digest, media_type: str) -> Index:
+    _expect_one_spelling(fields, "manifests", "mediaType")
     return Index(digest, media_type, parse_descriptors(fields), _annotations(fields.get("annotations"), "the index"))
 
 
 def parse_descriptors(index: strictjson.Object) -> tuple[Descriptor, ...]:
-    """Return the descriptors of an index; UnavailableError (limit) for more than 256, MalformedError for a bad one."""
+    """Return the descriptors of an index; MalformedError for a bad one, UnavailableError (limit) for more than 256."""
     entries = listed_manifests(index)
     if len(entries) > limits.INDEX_ENTRIES:
         message = f"an index lists {len(entries)} manifests, more than {limits.INDEX_ENTRIES}"
         raise UnavailableError(Reason.LIMIT, message)
-    return tuple(Descriptor.parse(entry, "a manifest of the index") for entry in entries)
+    return tuple(_parse_entry(entry) for entry in entries)
+
+
+def _parse_entry(entry: strictjson.Json) -> Descriptor:
+    descriptor = Descriptor.parse(entry, "a manifest of the index")
+    fields = strictjson.expect_object(entry, "a manifest of the index")
+    _expect_one_spelling(fields, "mediaType", "digest", "platform")
+    platform = fields.get("platform")
+    if platform is None:
+        return replace(descriptor, platform=DEFAULT_PLATFORM)
+    named = strictjson.expect_object(platform, "the platform of a manifest of the index")
+    _expect_one_spelling(named, "os", "architecture")
+    system = strictjson.expect_string(named.get("os", ""), "the os of a platform")
+    architecture = strictjson.expect_string(named.get("architecture", ""), "the architecture of a platform")
+    return replace(descriptor, platform=f"{system}/{architecture}")
+
+
+def _expect_one_spelling(fields: strictjson.Object, *names: str) -> None:
+    """Raise MalformedError for a member that who reads without regard to case (Go's encoding/json) takes for another.
+
+    Of an index that says two things, gate would look at one manifest and Config Sync sync another.
+    """
+    folded = {name.casefold(): name for name in names}
+    for member in fields:
+        if folded.get(member.casefold(), member) != member:
+            raise MalformedError(f"the index spells a member {quote(member)}")
 
 
 def listed_manifests(index: strictjson.Object) -> Sequence[strictjson.Json]:
@@ -268,5 +304,6 @@ def _annotations(value: strictjson.Json, what: str) -> Annotations:
     members: Mapping[str, strictjson.Json] = strictjson.expect_object(value, f"the annotations of {what}")
     pairs = tuple((name, strictjson.expect_string(text, f"an annotation of {what}")) for name, text in members.items())
     if sum(len(name.encode()) + len(text.encode()) for name, text in pairs) > limits.ANNOTATIONS_BYTES:
-        raise MalformedError(f"the annotations of {what} are larger than {limits.ANNOTATIONS_BYTES} bytes")
+        message = f"the annotations of {what} are larger than {limits.ANNOTATIONS_BYTES} bytes"
+        raise UnavailableError(Reason.LIMIT, message)
     return pairs

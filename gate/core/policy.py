@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import TypeAlias
 
@@ -10,6 +11,9 @@ from gate.core.authorities import Authority, KeyAuthority
 from gate.core.errors import ConfigError
 from gate.core.globs import ImageGlob, match_text
 from gate.core.oci import Digest, Reference
+from gate.core.rfc3339 import format_instant
+
+LONGEST_TERM = timedelta(days=30)  # of an exception or a rollout: what is meant for longer belongs into the rules
 
 
 class Mode(Enum):
@@ -36,6 +40,13 @@ class SourceChoice(Enum):
     DENY = "deny"
 
 
+class HelmOciChoice(Enum):
+    """Whether a Helm chart in an OCI registry is denied, or its exact version found there and verified."""
+
+    DENY = "deny"
+    RESOLVE = "resolve"
+
+
 class OnUnavailable(Enum):
     """What an outage of the registry means for a rule."""
 
@@ -43,13 +54,21 @@ class OnUnavailable(Enum):
     ALLOW = "allow"
 
 
+class MatchReference(Enum):
+    """Whether a signed payload that names a repository must name the one that the image is in."""
+
+    IGNORE = "ignore"
+    REPOSITORY = "repository"
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What may be synced besides verified OCI images. Helm charts in OCI registries are denied."""
+    """What may be synced besides OCI images, and how those are named."""
 
     git: SourceChoice
     helm_http: SourceChoice
     require_digest: bool = False
+    helm_oci: HelmOciChoice = HelmOciChoice.DENY
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +110,14 @@ def _matches_any(patterns: tuple[str, ...], text: str | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Signatures:
-    """``count`` of ``authorities`` must vouch, each for a signer of its own; ConfigError if that can never happen."""
+    """``count`` of ``authorities`` must vouch, each for a signer of its own; ConfigError if that can never happen.
+
+    ``needed`` names authorities that must be among them, every one.
+    """
 
     authorities: tuple[Authority, ...]
     count: int = 1
+    needed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what would admit everything or nothing."""
@@ -107,6 +130,8 @@ class Signatures:
             raise ConfigError("two authorities have the same key")
         if not 0 < self.count <= len(self.authorities):
             raise ConfigError(f"the count is {self.count}, and there are {len(self.authorities)} authorities")
+        if not {authority.name for authority in self.authorities}.issuperset(self.needed):
+            raise ConfigError("an authority is needed that the rule does not name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +157,62 @@ class Rule:
     mode: Mode = Mode.ENFORCE
     on_unavailable: OnUnavailable = OnUnavailable.DENY
     message: str = ""
+    match_reference: MatchReference = MatchReference.IGNORE
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Until when something weakens the policy, and why; ``until`` is aware and itself no longer part of it."""
+
+    until: datetime
+    reason: str
+
+    def lapse(self, now: datetime) -> str | None:
+        """Return why there is no effect at ``now`` (aware), or None while there is one."""
+        if not self.reason:
+            return "it gives no reason"
+        if now >= self.until:
+            return "it is past"
+        if self.until - now > LONGEST_TERM:
+            return f"it ends more than {LONGEST_TERM.days} days ahead"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageException:
+    """Break-glass for one digest: ``image`` is a repository at a digest."""
+
+    image: Reference
+    term: Term
+
+    def covers(self, subject: Reference, context: Context) -> bool:  # noqa: ARG002 (whoever asks)
+        """Return whether the exception names ``subject``; one whose digest is not known is not named."""
+        return subject.digest is not None and subject.at(subject.digest) == self.image
+
+    def __str__(self) -> str:
+        """Return what is excepted, for messages."""
+        return self.image.label
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectException:
+    """Break-glass for whatever one object syncs out of one repository; every field of ``context`` is given."""
+
+    repository: Reference
+    context: Context
+    term: Term
+
+    def covers(self, subject: Reference, context: Context) -> bool:
+        """Return whether ``subject`` lies in the repository and it is the object that asks."""
+        return subject.name == self.repository.name and context == self.context
+
+    def __str__(self) -> str:
+        """Return what is excepted, for messages."""
+        context = self.context
+        return f"{self.repository.label} in {context.kind} {context.namespace}/{context.name}"
+
+
+BreakGlass: TypeAlias = ImageException | ObjectException
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +222,8 @@ class Policy:
     no_match: NoMatch
     sources: Sources
     rules: tuple[Rule, ...]
+    rollout: Term | None = None
+    exceptions: tuple[BreakGlass, ...] = ()
 
     def matching(self, reference: Reference, context: Context) -> tuple[Rule, ...]:
         """Return the rules about this question, in the order of the policy. No I/O."""
@@ -160,6 +243,19 @@ class Policy:
         """The registries that the operator named by writing them down without a wildcard."""
         hosts = (glob.literal_host for rule in self.rules for glob in rule.match.images)
         return frozenset(host for host in hosts if host is not None)
+
+    def without_effect(self, now: datetime) -> tuple[str, ...]:
+        """Return a sentence for each exception, and for the rollout, that has no effect at ``now``."""
+        terms = [(f"the exception for {exception}", exception.term) for exception in self.exceptions]
+        if self.rollout is not None:
+            terms.append(("the rollout", self.rollout))
+        lapses = ((what, term, term.lapse(now)) for what, term in terms)
+        return tuple(describe_lapse(what, term, lapse) for what, term, lapse in lapses if lapse is not None)
+
+
+def describe_lapse(what: str, term: Term, lapse: str) -> str:
+    """Return the clause that tells why ``what`` has no effect, as Term.lapse() says."""
+    return f"{what} until {format_instant(term.until)} has no effect: {lapse}"
 
 
 def single_key_policy(authority: Authority) -> Policy:

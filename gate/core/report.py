@@ -14,11 +14,13 @@ def verdict_name(verdict: Verdict) -> str:
 def describe(decision: Decision) -> dict[str, Json]:
     """Return the digest, verdict, reason and message of a decision, what each rule said, and every candidate once.
 
-    ``digest`` is null when there was none to decide on. A rule's verdict is the true one, before its mode is applied.
+    ``digest`` is null when there was none to decide on, ``index`` when no index that lists it was looked at. A rule's
+    verdict is the true one, before its mode is applied.
     """
     subject = decision.subject
     return {
         "digest": None if subject is None or subject.digest is None else str(subject.digest),
+        "index": None if decision.index is None else str(decision.index),
         "verdict": verdict_name(decision.verdict),
         "reason": str(decision.verdict.reason),
         "message": decision.verdict.message,

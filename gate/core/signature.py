@@ -119,3 +119,12 @@ class Evidence:
 
     candidates: tuple[Candidate, ...] = ()
     unreadable: tuple[UnavailableError, ...] = ()
+    parent: Parent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """An index whose hashed bytes list the digest directly, and what was found for the index."""
+
+    digest: Digest
+    evidence: Evidence

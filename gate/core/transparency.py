@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Self
 
-from cryptography import x509
+import rfc8785
 
-from gate.core.keys import Check, PublicKey, Signed
-from gate.core.strictjson import Json
+from gate.core import limits, strictjson
+from gate.core.checkpoints import InclusionProof, verify_inclusion
+from gate.core.errors import MalformedError, UntrustedError
+from gate.core.keys import Check, PublicKey
+from gate.core.logbinding import HASHEDREKORD_V2, LoggedSignature, kind_of, parse_body, require_binding
+from gate.core.reasons import Reason
+from gate.core.strictjson import Json, Object, expect_array, expect_base64, expect_object, expect_string
 from gate.core.trust import Log
 
+__all__ = ["InclusionProof", "LogDemand", "LogEntry", "LoggedSignature", "verify_entries"]
 
-@dataclass(frozen=True, slots=True)
-class InclusionProof:
-    """The path from one leaf to a tree's root (RFC 6962 section 2.1.1), and the checkpoint that signs the root."""
-
-    index: int
-    size: int
-    root: bytes
-    hashes: tuple[bytes, ...]
-    checkpoint: str
+INTEGER_LIMIT = 2**53 - 1  # RFC 7493 section 2.2: beyond it JSON's numbers, and what a promise signs, are not exact
+TIME_LIMIT = 253_402_300_799  # seconds since 1970: the last of the year 9999, where datetime ends
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,15}")  # 16 digits, as many as INTEGER_LIMIT has
+_LOG_ID = re.compile(r"[0-9a-f]{64}")  # sigstore/rekor pkg/api: hexadecimal SHA-256 of the log's key
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +44,91 @@ class LogEntry:
     @classmethod
     def from_annotation(cls, text: str) -> Self:
         """Return the entry in cosign's ``dev.sigstore.cosign/bundle`` annotation, or raise MalformedError."""
-        raise NotImplementedError
+        annotation = strictjson.loads_object(text.encode(), limit=limits.ANNOTATIONS_BYTES)
+        payload = expect_object(annotation.get("Payload"), "the Payload of the log entry")
+        log_id = expect_string(payload.get("logID"), "the logID of the log entry")
+        if _LOG_ID.fullmatch(log_id) is None:
+            raise MalformedError("the logID of the log entry is not 64 lowercase hexadecimal digits")
+        body = expect_base64(payload.get("body"), "the body of the log entry")
+        kind, version = kind_of(parse_body(body))
+        return cls(
+            bytes.fromhex(log_id),
+            _bounded(strictjson.expect_integer(payload.get("logIndex"), "the logIndex of the log entry"), "logIndex"),
+            kind,
+            version,
+            body,
+            _time(strictjson.expect_integer(payload.get("integratedTime"), "the integratedTime of the log entry")),
+            expect_base64(annotation.get("SignedEntryTimestamp"), "the SignedEntryTimestamp of the log entry"),
+        )
 
     @classmethod
     def from_bundle(cls, value: Json) -> Self:
-        """Return the entry in one member of a bundle's ``tlogEntries``, or raise MalformedError."""
-        raise NotImplementedError
+        """Return the entry in one member of a bundle's ``tlogEntries``, or raise MalformedError.
+
+        ``sigstore_rekor.proto``, TransparencyLogEntry; as protobuf's JSON, integers are strings and zeros are left out.
+        """
+        fields = expect_object(value, "a log entry")
+        log_id = expect_object(fields.get("logId"), "the logId of the log entry")
+        kind = expect_object(fields.get("kindVersion"), "the kindVersion of the log entry")
+        promise = fields.get("inclusionPromise")
+        proof = fields.get("inclusionProof")
+        return cls(
+            expect_base64(log_id.get("keyId"), "the keyId of the log entry"),
+            _decimal(fields, "logIndex"),
+            expect_string(kind.get("kind"), "the kind of the log entry"),
+            expect_string(kind.get("version"), "the version of the log entry"),
+            expect_base64(fields.get("canonicalizedBody"), "the canonicalizedBody of the log entry"),
+            _time(_decimal(fields, "integratedTime")) or None,
+            None if promise is None else _promise(expect_object(promise, "the inclusionPromise of the log entry")),
+            None if proof is None else _proof(expect_object(proof, "the inclusionProof of the log entry")),
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedSignature:
-    """What an entry must be about to count: this signature of this message by this signer.
+def _promise(fields: Object) -> bytes:
+    return expect_base64(fields.get("signedEntryTimestamp"), "the signedEntryTimestamp of the log entry")
 
-    ``payload`` is what is in a DSSE envelope, where the message is its encoding. ``certificate`` is the signer's, None
-    where a key signs: then an entry that names a certificate must name one of that very key.
+
+def _proof(fields: Object) -> InclusionProof | None:
+    """Return the proof, or None for one without a checkpoint: to a root that nobody signed anybody has a path.
+
+    Such proofs are in old bundles of version 0.1, which live by their promise.
     """
+    hashes = expect_array(fields.get("hashes", ()), "the hashes of the inclusion proof")
+    proof = InclusionProof(
+        _decimal(fields, "logIndex"),
+        _decimal(fields, "treeSize"),
+        expect_base64(fields.get("rootHash"), "the rootHash of the inclusion proof"),
+        tuple(expect_base64(each, "a hash of the inclusion proof") for each in hashes),
+        _checkpoint(fields.get("checkpoint")),
+    )
+    return proof if proof.checkpoint else None
 
-    signature: bytes
-    message: Signed
-    key: PublicKey
-    certificate: x509.Certificate | None = None
-    payload: bytes | None = None
+
+def _checkpoint(value: Json) -> str:
+    if value is None:
+        return ""
+    fields = expect_object(value, "the checkpoint of the inclusion proof")
+    return expect_string(fields.get("envelope", ""), "the envelope of the checkpoint")
+
+
+def _decimal(fields: Object, name: str) -> int:
+    """Return an integer that is a string of digits, 0 where it is absent, or raise MalformedError."""
+    text = expect_string(fields.get(name, "0"), f"the {name} of the log entry")
+    if _DECIMAL.fullmatch(text) is None:
+        raise MalformedError(f"the {name} of the log entry is not a decimal number in range")
+    return _bounded(int(text), name)
+
+
+def _bounded(value: int, name: str) -> int:
+    if not 0 <= value <= INTEGER_LIMIT:
+        raise MalformedError(f"the {name} of the log entry is out of range")
+    return value
+
+
+def _time(seconds: int) -> int:
+    if not 0 <= seconds <= TIME_LIMIT:
+        raise MalformedError("the integratedTime of the log entry is out of range")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +148,67 @@ def verify_entries(
 ) -> tuple[datetime, ...]:
     """Return the times that the entries' promises prove; at least one entry is proved and bound to the signature.
 
-    Raises UntrustedError: no-log-entry where there is none, log-entry where one does not hold.
+    Entries of logs that are not in ``logs`` say nothing; of the others every one must hold, because one that does not
+    is a sign that somebody has been at work.
+    Raises UntrustedError: no-log-entry where there is none, log-entry where one does not hold, unsupported for a kind
+    that is not known; and MalformedError for an entry that cannot be read.
     """
-    raise NotImplementedError
+    if not entries:
+        raise UntrustedError(Reason.NO_LOG_ENTRY, "the signature carries no transparency log entry")
+    if len(entries) > limits.LOG_ENTRIES:
+        raise _refusal(f"the signature carries {len(entries)} log entries, more than {limits.LOG_ENTRIES}")
+    if len({(entry.log_id, entry.index) for entry in entries}) != len(entries):
+        raise _refusal("the signature carries one log entry twice")
+    # By its exact id: an entry that is tried with every key is an entry that chooses its judge.
+    trusted = {log.log_id: log for log in logs}
+    judged = [(entry, trusted[entry.log_id]) for entry in entries if entry.log_id in trusted]
+    if not judged:
+        raise _refusal("no log entry of the signature is in a log that the trust root lists")
+    times = [_verify_entry(entry, about, log, demand, check) for entry, log in judged]
+    return tuple(at for at in times if at is not None)
+
+
+def _verify_entry(
+    entry: LogEntry, about: LoggedSignature, log: Log, demand: LogDemand, check: Check
+) -> datetime | None:
+    """Return the time that the entry proves, if it does, or raise where it is not proved or not about ``about``."""
+    _require_demanded(entry, demand)
+    at = None if entry.integrated_at is None else datetime.fromtimestamp(entry.integrated_at, UTC)
+    if at is not None and not log.window.contains(at):
+        raise _refusal("the log entry is of a time when the trust root does not list its log")
+    if entry.proof is not None:
+        verify_inclusion(entry.body, entry.proof, log, check)
+    if entry.promise is not None:
+        if at is None:
+            raise _refusal("the log entry promises inclusion without a time")
+        _verify_promise(entry, entry.promise, log, check)
+    require_binding(entry.body, (entry.kind, entry.version), about)
+    # A proof says nothing of the time beside it: CVE-2024-55655, CVE-2026-48816.
+    return None if entry.promise is None else at
+
+
+def _require_demanded(entry: LogEntry, demand: LogDemand) -> None:
+    """Return if the entry brings what is obligatory, and be it only one of the two where neither is."""
+    unpromised = (entry.kind, entry.version) == HASHEDREKORD_V2
+    if entry.promise is None and demand.promise and not unpromised:
+        raise _refusal("the log entry has no inclusion promise")
+    if entry.proof is None and (demand.proof or unpromised or entry.promise is None):
+        raise _refusal("the log entry has no inclusion proof with a checkpoint")
+
+
+def _verify_promise(entry: LogEntry, promise: bytes, log: Log, check: Check) -> None:
+    """Return if the log promised to include the entry at its time, else raise UntrustedError (log-entry)."""
+    promised = {
+        "body": base64.b64encode(entry.body).decode(),
+        "integratedTime": entry.integrated_at,
+        "logID": entry.log_id.hex(),
+        "logIndex": entry.index,
+    }
+    try:
+        check(log.key, promise, rfc8785.dumps(promised))
+    except UntrustedError as error:
+        raise _refusal("the inclusion promise of the log entry is not its log's") from error
+
+
+def _refusal(message: str) -> UntrustedError:
+    return UntrustedError(Reason.LOG_ENTRY, message)

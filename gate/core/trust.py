@@ -173,8 +173,10 @@ def _certificate(value: strictjson.Json, path: str) -> x509.Certificate:
 
 def _window(value: strictjson.Json, path: str) -> Window:
     fields = strictjson.expect_closed(value, path, _WINDOW_MEMBERS)
-    start, end = _time(fields.get("start"), f"{path}.start"), fields.get("end")
-    window = Window(start, None if end is None else _time(end, f"{path}.end"))
+    start, end = fields.get("start"), fields.get("end")
+    if start is None:
+        raise MalformedError(f"{path}.start is missing")
+    window = Window(_time(start, f"{path}.start"), None if end is None else _time(end, f"{path}.end"))
     if window.end is not None and window.end < window.start:
         raise MalformedError(f"{path} ends before it starts")
     return window

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from gate.core.oci import Reference
+from gate.core.oci import Digest, Reference
 from gate.core.reasons import Reason
 
 
@@ -91,13 +91,14 @@ class RuleResult:
 class Decision:
     """The verdict on one subject, with everything that led to it.
 
-    ``subject`` names the digest that was decided on; it is None when there was none to decide on. ``kept`` says that
-    the evidence was at hand, and nobody was asked.
+    ``subject`` names the digest that was decided on; it is None when there was none to decide on. ``index`` is an index
+    that lists it and could vouch for it as well. ``kept`` says that the evidence was at hand, and nobody was asked.
     """
 
     verdict: Verdict
     rules: tuple[RuleResult, ...] = ()
     subject: Reference | None = None
+    index: Digest | None = None
     kept: bool = False
 
     @property

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from gate.core.authorities import Authority
-from gate.core.errors import UntrustedError
+from gate.core.children import either
+from gate.core.errors import UnavailableError, UntrustedError
 from gate.core.keys import Check, PublicKey
 from gate.core.oci import Digest, Reference
 from gate.core.policy import Fail, Mode, NoMatch, OnUnavailable, Pass, Rule, Signatures
@@ -46,7 +47,8 @@ def decide(
 ) -> Decision:
     """Return the decision on ``subject``, whose digest is what the evidence is about, under the rules that match it.
 
-    Only a subject that no rule is about needs no digest.
+    Only a subject that no rule is about needs no digest. Where the evidence has an index that lists it, a rule may be
+    satisfied by the index in its place; rules that match the index are among ``rules``.
     ``now`` is an aware datetime; for ``check`` see KeyAuthority.verify(). Nothing is raised: whatever keeps a rule from
     being satisfied is in the verdict.
     """
@@ -56,7 +58,24 @@ def decide(
         return Decision(_unmatched(subject, no_match))
     decided = subject.at(subject.digest)
     results = tuple(_judge(decided, subject.digest, evidence, rule, now, check) for rule in rules)
-    return Decision(_combine(subject, tuple(zip(rules, results, strict=True)), no_match), results, decided)
+    parent = evidence.parent
+    if parent is not None:
+        index = decided.at(parent.digest)
+        over = (_judge(index, parent.digest, parent.evidence, rule, now, check) for rule in rules)
+        results = tuple(either(*pair, decided, parent.digest) for pair in zip(results, over, strict=True))
+    verdict = _combine(subject, tuple(zip(rules, results, strict=True)), no_match)
+    return Decision(verdict, results, decided, None if parent is None else parent.digest)
+
+
+def decide_unread(
+    subject: Reference, error: UnavailableError, rules: Sequence[Rule], no_match: NoMatch, now: datetime
+) -> Decision:
+    """Return the decision on ``subject`` where ``error`` kept from reading what it is: no signature counts."""
+    digest = subject.digest or Digest.of(b"")  # there is no candidate that it would be compared with
+    nothing = Evidence(unreadable=(error,))
+    results = tuple(_judge(subject, digest, nothing, rule, now, PublicKey.verify) for rule in rules)
+    verdict = _combine(subject, tuple(zip(rules, results, strict=True)), no_match)
+    return Decision(verdict, results, None if subject.digest is None else subject)
 
 
 def _judge(
@@ -177,7 +196,7 @@ def no_signature_message(subject: Reference, rule: str, attestations: int = 0) -
     only = " (only attestations, which are not signatures)" if attestations else ""
     return (
         f"no signatures found for {subject.label}{only}: rule {quote(rule)} requires one; sign this digest, not a tag"
-        " (of a multi-platform image Config Sync syncs the linux/amd64 manifest, so sign that one as well)"
+        " (of a multi-platform image, the index that the source names or its linux/amd64 manifest)"
     )
 
 

@@ -90,7 +90,7 @@ def _tenant_message(subject: Reference, verdict: Verdict) -> str:
     if reason in _LOOKS_UNSIGNED:
         return (
             f"no signatures found for {subject.label}: the policy requires one; push the image, sign this digest, not a"
-            " tag (of a multi-platform image Config Sync syncs the linux/amd64 manifest, so sign that one as well),"
+            " tag (of a multi-platform image, the index that the source names or its linux/amd64 manifest),"
             " and make sure that gate may read the repository"
         )
     if reason in _TOLD_AS_IT_IS:

@@ -8,61 +8,35 @@ Every step that applies must pass; the code below refers to them by number::
     0  a subresource is written, or the object deleted          nothing to verify
     1  neither source nor claims change, and it is no poll      nothing to verify: a bad object stays repairable
     2  the source is new, or a poll                             the policy allows the source, and a rule matches
-    3  the source is new, or a poll, and the image is pinned    verify the pinned digest
+    3  the source is new, or a poll, and the image is pinned    verify the pinned digest, or what is claimed of it
     4  claims are new, or a poll                                each is of the current source: verify its digest
     5  the reconciler itself claims nothing of an OCI source    refused
     6  somebody else removes claims                             admitted: the next poll sets and verifies them
 
-A dry run gets the same answer.
+Of a Helm chart in a registry the version is claimed, and where the policy lets it be looked up, what it names there is
+verified: at steps 2 and 4. A dry run gets the same answer.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TypeAlias, TypedDict
+from dataclasses import replace
 
 from gate.core.errors import MalformedError
 from gate.core.oci import Reference
-from gate.core.policy import Context, NoMatch, Policy, SourceChoice
+from gate.core.policy import Context, HelmOciChoice, NoMatch, Policy, SourceChoice
 from gate.core.quote import QUOTED_LIMIT, quote
 from gate.core.reasons import Reason
+from gate.core.subjects import Chart, Claimed, Image, Subject
 from gate.core.verdict import Decision
 from gate.core.verify import no_rule_message
 from gate.fronts.admission import Review
 from gate.fronts.answers import Answer, answer_operator, answer_tenant, clause
+from gate.fronts.outcomes import Admit, Ask, Offline, Outcome, Refuse, offline
 from gate.fronts.syncs import ROOT_SYNC, Change, Difference, Git, HelmHttp, HelmOci, Oci
 
 __all__ = ["Admit", "Answer", "Ask", "Offline", "Outcome", "Refuse", "conclude", "examine", "offline"]
 
 _DIGEST_LENGTH = 71  # characters of sha256: and 64 hex digits
-
-
-@dataclass(frozen=True, slots=True)
-class Admit:
-    """Nothing is to be verified, and ``reason`` says why."""
-
-    reason: Reason
-    message: str
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Denied by what the review itself says."""
-
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Admitted only if each of ``subjects`` is: at least one, and every one with a digest."""
-
-    subjects: tuple[Reference, ...]
-    context: Context
-
-
-Outcome: TypeAlias = Admit | Refuse | Ask
 
 
 def examine(review: Review, policy: Policy) -> Outcome:
@@ -75,7 +49,7 @@ def examine(review: Review, policy: Policy) -> Outcome:
         change = Change.parse(review, difference)
     except MalformedError as error:
         return _refuse(Reason.MALFORMED, error.message)
-    refusal = _check_source(change, policy) or _check_claims(change) or _check_silence(change)
+    refusal = _check_source(change, policy) or _check_claims(change, policy) or _check_silence(change)
     if refusal is not None:
         return refusal
     subjects = _subjects(change)
@@ -88,29 +62,8 @@ def conclude(ask: Ask, decisions: tuple[Decision, ...]) -> Answer:
     Every decision must admit. Owners of a RepoSync are tenants, who are told less. ValueError where the decisions are
     not as many as the subjects, or there are none: that would admit what nobody looked at.
     """
-    asked = tuple(zip(ask.subjects, decisions, strict=True))
+    asked = tuple((subject.reference, each) for subject, each in zip(ask.subjects, decisions, strict=True))
     return answer_operator(asked) if ask.context.kind == ROOT_SYNC else answer_tenant(asked)
-
-
-class Offline(TypedDict):
-    """What would be done about a review, without asking a registry; ``reason`` is None for "verify"."""
-
-    uid: str
-    decision: str
-    reason: str | None
-    subjects: list[str]
-
-
-def offline(review: Review, outcome: Outcome) -> Offline:
-    """Return ``outcome`` as JSON: allow, deny or verify, and the subjects as ``repository@sha256:…``."""
-    match outcome:
-        case Admit(reason):
-            return Offline(uid=review.uid, decision="allow", reason=str(reason), subjects=[])
-        case Refuse(reason):
-            return Offline(uid=review.uid, decision="deny", reason=str(reason), subjects=[])
-        case Ask(subjects):
-            named = [f"{subject.name}@{subject.digest}" for subject in subjects]
-            return Offline(uid=review.uid, decision="verify", reason=None, subjects=named)
 
 
 def _exempt(review: Review, difference: Difference | None) -> Admit | None:
@@ -134,8 +87,8 @@ def _check_source(change: Change, policy: Policy) -> Refuse | None:
             return _check_choice("git", sources.git, existing=isinstance(change.old_source, Git))
         case HelmHttp():
             return _check_choice("helmHttp", sources.helm_http, existing=isinstance(change.old_source, HelmHttp))
-        case HelmOci(repo):
-            return _refuse_helm_oci(repo)
+        case HelmOci() as chart:
+            return _check_chart(chart, policy)
         case Oci(image, reference) if sources.require_digest and reference.digest is None:
             wanted = "append @sha256:<digest> to it"
             return _refuse(Reason.DIGEST_REQUIRED, f"spec.oci.image is {quote(image)} and carries no digest; {wanted}")
@@ -156,9 +109,22 @@ def _check_choice(name: str, choice: SourceChoice, *, existing: bool) -> Refuse 
     return _refuse(Reason.SOURCE_DENIED, f"{why}; use an OCI source, or change sources in the policy")
 
 
-def _refuse_helm_oci(repo: str) -> Refuse:
-    what = f"the Helm chart in {quote(repo)} is named by a version and not by its content, and gate does not resolve it"
-    return _refuse(Reason.HELM_OCI, f"{what}; package the rendered configuration as an OCI source and sign that")
+def _check_chart(chart: HelmOci, policy: Policy) -> Refuse | None:
+    """Return None where the policy lets the version be looked up, and it is one that names one chart."""
+    match policy.sources.helm_oci:
+        case HelmOciChoice.DENY:
+            return _refuse_chart(chart, "is named by a version and not by its content, and the policy denies that")
+        case HelmOciChoice.RESOLVE:
+            try:
+                chart.reference()
+            except MalformedError as error:
+                return _refuse_chart(chart, f"cannot be looked up: {error.message}")
+            return None
+
+
+def _refuse_chart(chart: HelmOci, why: str) -> Refuse:
+    advice = "package the rendered configuration as an OCI source and sign that"
+    return _refuse(Reason.HELM_OCI, f"the Helm chart in {quote(chart.repo)} {why}; {advice}")
 
 
 def _judged_claims(change: Change) -> tuple[str, ...]:
@@ -172,7 +138,7 @@ def _judged_claims(change: Change) -> tuple[str, ...]:
     return tuple(claim for claim in change.claims if source.claimed(claim) is not None)
 
 
-def _check_claims(change: Change) -> Refuse | None:
+def _check_claims(change: Change, policy: Policy) -> Refuse | None:
     """Step 4, and of step 3 the claim that goes with a pinned image."""
     claims = _judged_claims(change)
     match change.source:
@@ -180,8 +146,8 @@ def _check_claims(change: Change) -> Refuse | None:
             refusals = (_check_claim(source, claim) for claim in claims)
             refusal = next((refusal for refusal in refusals if refusal is not None), None)
             return refusal or _check_agreement(source, claims)
-        case HelmOci(repo) if claims or change.difference.by_reconciler:
-            return _refuse_helm_oci(repo)
+        case HelmOci() as chart if claims or change.difference.by_reconciler:
+            return _check_chart(chart, policy) or _check_chart_claims(chart, claims)
         case Git() | HelmHttp() if claims:
             # An old reconciler may still be running, and it syncs what it claims, whatever the object says now.
             return _refuse_mismatch(claims[0], "the source is not an OCI image")
@@ -193,14 +159,12 @@ def _check_claim(source: Oci, claim: str) -> Refuse | None:
     digest = source.claimed(claim)
     if digest is None:
         return _refuse_mismatch(claim, f"spec.oci.image is {_quote_image(source.image)}")
-    pinned = source.reference.digest
-    if pinned is None or digest == pinned:
-        return None
-    return _refuse(
-        Reason.SOURCE_MISMATCH,
-        f"the annotation claims {digest}, and spec.oci.image is pinned to {pinned}; if that is a multi-platform index:"
-        " verification of an index's child is not built yet, so pin its linux/amd64 manifest instead and sign that",
-    )
+    return None
+
+
+def _check_chart_claims(chart: HelmOci, claims: tuple[str, ...]) -> Refuse | None:
+    other = next((claim for claim in claims if claim != chart.claim), None)
+    return None if other is None else _refuse_mismatch(other, f"spec.helm is {_quote_image(chart.claim)}")
 
 
 def _check_agreement(source: Oci, claims: tuple[str, ...]) -> Refuse | None:
@@ -227,34 +191,46 @@ def _check_silence(change: Change) -> Refuse | None:
     """Step 5: before it syncs an image, the reconciler says which."""
     difference = change.difference
     asks = difference.by_reconciler and not difference.created and (difference.claims or difference.poll)
-    if not asks or change.claims or not isinstance(change.source, Oci):
+    if not asks or change.claims or not isinstance(change.source, Oci | HelmOci):
         return None
-    what = f"the reconciler asks to sync {_quote_image(change.source.image)} without naming its digest"
+    image = change.source.image if isinstance(change.source, Oci) else change.source.repo
+    what = f"the reconciler asks to sync {_quote_image(image)} without naming its digest"
     return _refuse(Reason.NO_ANNOTATION, f"{what}; Config Sync names it since version 1.20")
 
 
-def _subjects(change: Change) -> tuple[Reference, ...]:
-    """Return what is to be verified by steps 3 and 4, each once; claims that were refused are not looked at."""
-    if not isinstance(change.source, Oci):
-        return ()
-    source = change.source
-    claimed = tuple(source.claimed(claim) for claim in _judged_claims(change))
-    pinned = (source.reference.digest,) if change.difference.starts else ()
-    return tuple(dict.fromkeys(source.reference.at(digest) for digest in (*pinned, *claimed) if digest is not None))
+def _subjects(change: Change) -> tuple[Subject, ...]:
+    """Return what is to be verified by steps 3 and 4: what is claimed, or what the source pins where nothing is."""
+    claims, starts = _judged_claims(change), change.difference.starts
+    match change.source:
+        case Oci(_, image) as source:
+            claimed = dict.fromkeys(source.claimed(claim) for claim in claims)
+            subjects = tuple(Claimed(image, digest) for digest in claimed if digest is not None)
+            return subjects or ((Image(image),) if starts and image.digest is not None else ())
+        case HelmOci() as chart:
+            return (Chart(chart.reference()),) if starts or claims else ()
+        case Git() | HelmHttp():
+            return ()
 
 
-def _check_match(change: Change, subjects: tuple[Reference, ...], policy: Policy) -> Refuse | None:
+def _check_match(change: Change, subjects: tuple[Subject, ...], policy: Policy) -> Refuse | None:
     """Step 2, for images: some rule is about each of them. No registry is asked about what no rule is about."""
-    named = subjects
+    named = tuple(_references(subject) for subject in subjects)
     if not subjects and isinstance(change.source, Oci) and change.difference.starts:
-        named = (change.source.reference,)  # a new source whose digest is not known yet
-    for reference in named:
-        if not policy.covers(reference, change.context):
-            return Refuse(Reason.NO_RULE, no_rule_message(reference))
+        named = ((change.source.reference,),)  # a new source whose digest is not known yet
+    for references in named:
+        if not any(policy.covers(reference, change.context) for reference in references):
+            return Refuse(Reason.NO_RULE, no_rule_message(references[0]))
     return None
 
 
-def _proceed(change: Change, subjects: tuple[Reference, ...], policy: Policy) -> Outcome:
+def _references(subject: Subject) -> tuple[Reference, ...]:
+    """Return by which references a rule may be about the subject: for one of an index that is pinned, by both."""
+    if isinstance(subject, Claimed) and subject.image.digest is not None:
+        return subject.reference, subject.image
+    return (subject.reference,)
+
+
+def _proceed(change: Change, subjects: tuple[Subject, ...], policy: Policy) -> Outcome:
     """Return what is to be verified, every step having passed, or why nothing is."""
     if subjects:
         return Ask(subjects, change.context)
@@ -268,8 +244,8 @@ def _proceed(change: Change, subjects: tuple[Reference, ...], policy: Policy) ->
             return _plainly(Reason.GIT)
         case HelmHttp():
             return _plainly(Reason.HELM_HTTP)
-        case HelmOci(repo):
-            return _refuse_helm_oci(repo)
+        case HelmOci() as chart:
+            return _refuse_chart(chart, "was not looked up")
         case Oci(_, reference):
             return replace(_plainly(Reason.NO_DIGEST_YET), warnings=_unmatched(reference, change.context, policy))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
@@ -25,6 +26,13 @@ SOURCE_COMMIT = "configsync.gke.io/source-commit"
 CLAIM_ANNOTATIONS = (IMAGE_TO_SYNC, SOURCE_URL, SOURCE_COMMIT)
 
 _RECONCILER_ACCOUNTS = "system:serviceaccount:config-management-system:"
+# Semantic Versioning 2.0.0: what Config Sync takes for a version and no range (pkg/helm/helm.go, isRange).
+_NUMBER = r"(?:0|[1-9][0-9]*)"
+_IDENTIFIER = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+_EXACT_VERSION = re.compile(
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_IDENTIFIER}(?:\.{_IDENTIFIER})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
+    re.ASCII,
+)
 _BOOKKEEPING = frozenset({"managedFields", "resourceVersion", "generation"})  # the API server's own, in metadata
 
 
@@ -40,9 +48,29 @@ class HelmHttp:
 
 @dataclass(frozen=True, slots=True)
 class HelmOci:
-    """A Helm chart in an OCI registry: Config Sync reports its version, not its content."""
+    """A Helm chart in an OCI registry; what is not there, or is no text, is empty."""
 
     repo: str
+    chart: str
+    version: str
+
+    @property
+    def claim(self) -> str:
+        """What Config Sync reports of it: the version in the place of a digest, and not which chart."""
+        return f"{self.repo}@sha256:{self.version}"
+
+    def reference(self) -> Reference:
+        """Return the image that Helm fetches, or raise MalformedError where that is not the same whenever it looks."""
+        if _EXACT_VERSION.fullmatch(self.version) is None:
+            raise MalformedError(f"its version {quote(self.version)} is not an exact one, like 1.2.3")
+        scheme, _, place = f"{self.repo}/{self.chart}".partition("://")
+        if scheme != "oci":
+            raise MalformedError(f"its repo {quote(self.repo)} does not begin with oci://")
+        reference = Reference.parse(f"{place}:{self.version.replace('+', '_')}")  # Helm: a tag has no +
+        # To Helm the first segment is a host, always; elsewhere one without a dot or a port belongs to Docker Hub.
+        if reference.repository != place.partition("/")[2]:
+            raise MalformedError(f"{quote(place)} does not begin with a host name")
+        return reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +106,15 @@ def parse_source(sync: Object) -> Source:
     if kind == "helm":
         repo = expect_string(block.get("repo"), "spec.helm.repo")
         # Config Sync knows only the lower-case scheme; what merely looks like it must not pass as plain HTTP.
-        return HelmOci(repo) if repo.strip().lower().startswith("oci:") else HelmHttp()
+        if not repo.strip().lower().startswith("oci:"):
+            return HelmHttp()
+        return HelmOci(repo, *(_text(block.get(name)) for name in ("chart", "version")))
     image = expect_string(block.get("image"), "spec.oci.image")
     return Oci(image, Reference.parse(image))
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def parse_claims(sync: Object) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from gate.registry.exchange import (
     persist,
     status_error,
 )
+from gate.registry.referrers import Listed
 from gate.registry.transport import Answer, ReadOnlySession
 from gate.registry.urls import Origin
 
@@ -113,21 +114,22 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras carr
             raise self._wrong(name, "bytes with another digest")
         return answer.body
 
-    def referrers(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...]:
+    def referrers(self, repository: str, digest: Digest, deadline: Deadline) -> Listed:
         """Return what refers to ``digest``, from the referrers API or, where there is none, from the fallback tag."""
         listed = self.referrers_api(repository, digest, deadline)
         return self.referrers_tag(repository, digest, deadline) if listed is None else listed
 
-    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...] | None:
+    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> Listed | None:
         """Return what the referrers API lists for ``digest``, or None when the registry has no such API.
 
         Descriptors carry no annotations and no artifact type: what an index says of an entry is anybody's word.
+        All pages together have at most 4 MiB: UnavailableError (limit) for more.
         """
         name = self._name(repository, digest)
         start = path = f"/v2/{repository}/referrers/{digest}"
         entries = referrers.Entries(name)
         for _ in range(referrers.PAGES):
-            question = Question(path, OCI_INDEX, limits.MANIFEST_BYTES, repository, f"referrers of {name}")
+            question = Question(path, OCI_INDEX, entries.left, repository, f"referrers of {name}")
             answer = self._ask(question, deadline)
             if path == start and not answer.elsewhere and _has_no_api(answer):
                 return None
@@ -142,7 +144,7 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras carr
             path = f"{start}?{query}"
         raise UnavailableError(Reason.LIMIT, f"the referrers of {name} have more than {referrers.PAGES} pages")
 
-    def referrers_tag(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...]:
+    def referrers_tag(self, repository: str, digest: Digest, deadline: Deadline) -> Listed:
         """Return what the fallback tag ``sha256-<hex>`` lists for ``digest``; nothing when there is no such tag.
 
         Raises MalformedError when the tag names something that is not an index. See referrers_api() for what
@@ -150,7 +152,7 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc]  # oras carr
         """
         document = self.manifest(repository, digest.tag, deadline)
         if document is None:
-            return ()
+            return Listed()
         entries = referrers.Entries(self._name(repository, digest))
         entries.add(document.raw)
         return entries.found()

@@ -19,6 +19,7 @@ from gate.core.oci import Descriptor, Digest, Index, Manifest, parse_manifest
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Evidence, RefusedCandidate
 from gate.registry.client import Document
+from gate.registry.referrers import Listed
 
 UNKNOWN_FORMAT = "unknown"
 GRACE_SECONDS = 0.25  # after the deadline, for a client to say what kept it
@@ -37,10 +38,10 @@ class Client(Protocol):
     def blob(self, repository: str, descriptor: Descriptor, limit: int, deadline: Deadline) -> bytes:
         """Return the blob."""
 
-    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...] | None:
+    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> Listed | None:
         """Return what the referrers API lists, or None when the registry has none."""
 
-    def referrers_tag(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...]:
+    def referrers_tag(self, repository: str, digest: Digest, deadline: Deadline) -> Listed:
         """Return what the referrers fallback tag lists."""
 
 
@@ -68,20 +69,20 @@ class Discovery:
     executor: Executor
     _unreadable: list[UnavailableError] = field(default_factory=list)
     _refused: list[RefusedCandidate] = field(default_factory=list)
-    _budget: int = limits.EVIDENCE_BYTES
+    # What the tag names has no size that is known before: until it is read, it has the most that it may have.
+    _budget: int = limits.EVIDENCE_BYTES - limits.MANIFEST_BYTES
 
     def run(self) -> Evidence:
         """Return every candidate, and everything that was asked for and could not be read. Nothing is raised."""
         tag = self._start(self._tagged)
-        api = self._start(lambda: self.client.referrers_api(self.repository, self.digest, self.deadline) or ())
+        api = self._start(lambda: self.client.referrers_api(self.repository, self.digest, self.deadline))
         fallback = self._start(lambda: self.client.referrers_tag(self.repository, self.digest, self.deadline))
         # The referrers' manifests are asked for as soon as they are known; a slow tag does not hold them up.
         listed = self._listed((self._wait(api, "the referrers API"), self._wait(fallback, "the referrers tag")))
         referred = [(descriptor, self._start(self._fetcher(descriptor))) for descriptor in listed]
         found = [self._wait(tag, self._signature_location)]
         found += [self._wait(future, _referrer(descriptor), pushed=True) for descriptor, future in referred]
-        for item in found[:1]:  # what the tag names has no size that is known before; it counts all the same
-            self._budget -= 0 if item is None else item.size
+        self._budget += limits.MANIFEST_BYTES - (0 if found[0] is None else found[0].size)
         candidates = self._read([item for item in found if item is not None])
         return Evidence((*candidates, *self._refused), tuple(self._unreadable))
 
@@ -91,7 +92,12 @@ class Discovery:
 
     def _tagged(self) -> _Found | None:
         document = self.client.manifest(self.repository, f"{self.digest.tag}.sig", self.deadline)
-        return None if document is None else self._parsed(document, self._signature_location)
+        if document is None:
+            return None
+        manifest = parse_manifest(document.raw, document.media_type)
+        if isinstance(manifest, Index):
+            raise MalformedError("it is an index where a signature manifest should be")
+        return _Found(self._signature_location, manifest, len(document.raw))
 
     def _fetcher(self, descriptor: Descriptor) -> Callable[[], _Found | None]:
         def fetch() -> _Found | None:
@@ -102,21 +108,21 @@ class Discovery:
                 return None
             if len(document.raw) != descriptor.size:
                 raise MalformedError("the index that lists it gives another size")
-            return self._parsed(document, _referrer(descriptor))
+            manifest = parse_manifest(document.raw, document.media_type)
+            # An index may refer to an image as anything may; no signature is stored as one.
+            return None if isinstance(manifest, Index) else _Found(_referrer(descriptor), manifest, len(document.raw))
 
         return fetch
 
-    def _parsed(self, document: Document, location: str) -> _Found | None:
-        manifest = parse_manifest(document.raw, document.media_type)
-        if isinstance(manifest, Index):
-            raise MalformedError("it is an index where a signature manifest should be")
-        return _Found(location, manifest, len(document.raw))
-
-    def _listed(self, lists: Iterable[Sequence[Descriptor] | None]) -> tuple[Descriptor, ...]:
+    def _listed(self, lists: Iterable[Listed | None]) -> tuple[Descriptor, ...]:
         """Return the distinct descriptors in a stable order, at most as many as are fetched for one digest."""
         # By digest and size, because a fallback index may list a good manifest with a wrong size. The small ones come
         # first, because signatures are small: what else was pushed does not use up the limits before them.
-        unique = {(descriptor.size, descriptor.digest): descriptor for found in lists for descriptor in found or ()}
+        unique: dict[tuple[int, Digest], Descriptor] = {}
+        for found in lists:
+            if found is not None:
+                self._budget -= found.size
+                unique |= {(descriptor.size, descriptor.digest): descriptor for descriptor in found.descriptors}
         ordered = tuple(unique[key] for key in sorted(unique))
         if len(ordered) > limits.CANDIDATES:
             message = f"{len(ordered)} referrers are listed, more than {limits.CANDIDATES}"

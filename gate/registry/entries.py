@@ -12,6 +12,7 @@ from gate.core.errors import ConfigError, MalformedError
 from gate.core.limits import MIB
 from gate.core.oci import Reference
 from gate.core.quote import quote
+from gate.fields import Fields, Problems
 from gate.registry.urls import Origin
 
 REGISTRIES_BYTES = 1 * MIB  # a GATE_REGISTRIES file; as a policy file
@@ -96,10 +97,10 @@ def parse_registries(data: bytes, *, name: str, directory: Path = Path()) -> tup
     root = strictyaml.parse(data, limit=REGISTRIES_BYTES, name=name)
     if not isinstance(root, strictyaml.Sequence):
         raise ConfigError(f"{name}:{root.line}: the file holds a list of registries")
-    problems = strictyaml.Problems(name)
+    problems = Problems(name)
     entries: dict[str, RegistryEntry] = {}
     for number, node in enumerate(root.items):
-        fields = strictyaml.Fields.of(node, f"[{number}]", node.line, problems)
+        fields = Fields.of(node, f"[{number}]", node.line, problems)
         entry = _entry(fields, directory)
         if entry is not None and entry.host in entries:
             fields.wrong("host", f"{quote(entry.host)} is listed twice")
@@ -121,7 +122,7 @@ def canonical_host(host: str) -> str:
     return reference.registry
 
 
-def _entry(fields: strictyaml.Fields, directory: Path) -> RegistryEntry | None:
+def _entry(fields: Fields, directory: Path) -> RegistryEntry | None:
     host = _host(fields)
     plain_http = fields.truth("plainHTTP", default=False)
     for name in ("caFile", "clientCertFile", "clientKeyFile"):
@@ -142,7 +143,7 @@ def _entry(fields: strictyaml.Fields, directory: Path) -> RegistryEntry | None:
     return None if host is None else entry
 
 
-def _host(fields: strictyaml.Fields) -> str | None:
+def _host(fields: Fields) -> str | None:
     host = fields.text("host")
     try:
         return canonical_host(host) if host else None
@@ -151,7 +152,7 @@ def _host(fields: strictyaml.Fields) -> str | None:
         return None
 
 
-def _client_certificate(fields: strictyaml.Fields, directory: Path) -> ClientCertificate | None:
+def _client_certificate(fields: Fields, directory: Path) -> ClientCertificate | None:
     names = ("clientCertFile", "clientKeyFile")
     if not any(fields.has(name) for name in names):
         return None
@@ -159,7 +160,7 @@ def _client_certificate(fields: strictyaml.Fields, directory: Path) -> ClientCer
     return ClientCertificate(cert_file, key_file)
 
 
-def _realm_hosts(fields: strictyaml.Fields) -> tuple[str, ...]:
+def _realm_hosts(fields: Fields) -> tuple[str, ...]:
     found = []
     for text, node in fields.texts("realmAllow"):
         try:
@@ -173,7 +174,7 @@ def _realm_hosts(fields: strictyaml.Fields) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _credentials(fields: strictyaml.Fields, directory: Path) -> CredentialChoice:
+def _credentials(fields: Fields, directory: Path) -> CredentialChoice:
     """Return the one choice that is made; a stand-in, with the problem recorded, when it is not exactly one."""
     choices: dict[str, Callable[[str], CredentialChoice]] = {
         "dockerConfigFile": lambda text: DockerConfigFile(directory / text),
@@ -192,7 +193,7 @@ def _credentials(fields: strictyaml.Fields, directory: Path) -> CredentialChoice
     return NoCredentials()
 
 
-def _chosen(section: strictyaml.Fields, name: str) -> str:
+def _chosen(section: Fields, name: str) -> str:
     """Return the text of the choice; those that need none are written ``true``."""
     if name not in ("google", "anonymous"):
         return section.text(name)

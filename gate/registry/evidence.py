@@ -4,26 +4,31 @@ Kept are bytes that were hashed here, never a verdict: a revoked key or an edite
 
 - Found evidence stays, in a bounded LRU. While it does not satisfy, it is looked for again, at most every 5 s.
 - "None found" is found evidence without candidates: it is believed for 5 s.
+- What an index lists stays, too: bytes with its digest never list anything else. What a tag names is looked at again
+  after 5 s, and stands while the registry cannot say.
 - What could not be read is never kept: the next question asks again.
 - Questions about one digest at one time share a search. It has a deadline of its own; whoever waits leaves at theirs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
+from typing import TypeVar, cast
 
 from gate.core import limits
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
-from gate.core.oci import Digest
+from gate.core.oci import Digest, parse_manifest
+from gate.core.platforms import Listing
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence, UntrustedSignature
-from gate.registry.client import Document
 from gate.registry.discovery import Client, Discovery
+from gate.registry.listings import KeptListing, ListingStore
 
 LOOK_AGAIN_SECONDS = 5.0  # a third of Config Sync's poll: a new signature is seen at the next one
 SEARCH_SECONDS = 7.0  # one search, whoever waits for it; a second less than the longest review, which hears its end
@@ -35,6 +40,7 @@ ENTRY_SHARE = 16  # an entry of more than a 16th of that is not kept: it would p
 ENTRY_BYTES = 256  # counted for an entry besides its signatures, so that empty ones are not free
 
 Key = tuple[str, str, Digest]  # registry host, repository, digest
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class EvidenceStore:
     def __init__(self, clock: Callable[[], float], entries: int = ENTRIES, size: int = KEPT_BYTES) -> None:
         """Start empty; ``clock`` is monotonic, in seconds."""
         self.clock = clock
+        self.listings = ListingStore()
         self._entries, self._size = entries, size
         self._kept: OrderedDict[Key, Kept] = OrderedDict()
         self._without: OrderedDict[Key, Kept] = OrderedDict()  # a place of their own: digests without signatures
@@ -99,7 +106,7 @@ def _weight(kept: Kept) -> int:
 
 @dataclass(slots=True)
 class Flights:
-    """The searches that are under way, one for each digest; thread safe.
+    """The searches that are under way, one for each digest, and looks at what a digest or tag names; thread safe.
 
     ``executor`` has a thread for each of ``limit`` searches.
     """
@@ -107,11 +114,14 @@ class Flights:
     executor: Executor
     limit: int = SEARCHES_AT_ONCE
     per_host: int = SEARCHES_PER_HOST
-    _flying: dict[Key, Future[Evidence]] = field(default_factory=dict)
+    _flying: dict[Key | tuple[str, str, str], Future[object]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def join(self, key: Key, search: Callable[[], Evidence]) -> Future[Evidence]:
-        """Return the search for ``key`` that is under way, or start this one; UnavailableError (busy) above a limit."""
+    def join(self, key: Key | tuple[str, str, str], search: Callable[[], T]) -> Future[T]:
+        """Return the search for ``key`` that is under way, or start this one; UnavailableError (busy) above a limit.
+
+        Keys tell by their kind what is searched for: a digest's evidence, or what a name (text) names.
+        """
         with self._lock:
             flight = self._flying.get(key)
             if flight is None:
@@ -119,9 +129,9 @@ class Flights:
                 if len(self._flying) >= self.limit or on_host >= self.per_host:
                     raise UnavailableError(Reason.BUSY, f"{on_host} searches at {key[0]} are under way already")
                 flight = self._flying[key] = self.executor.submit(self._fly, key, search)
-            return flight
+            return cast("Future[T]", flight)
 
-    def _fly(self, key: Key, search: Callable[[], Evidence]) -> Evidence:
+    def _fly(self, key: Key | tuple[str, str, str], search: Callable[[], T]) -> T:
         try:
             return search()
         finally:
@@ -139,9 +149,56 @@ class RegistrySource:
     flights: Flights
     requests: Executor
 
-    def resolve(self, repository: str, tag: str, deadline: Deadline) -> Document | None:
-        """Return the manifest or index that the tag names now, or None when the registry says there is none."""
-        return self.client.manifest(repository, tag, deadline)
+    def known_listing(self, repository: str, name: Digest | str) -> Listing | None:
+        """Return what a digest or a tag is known to list, or to have listed, without asking anybody, or None."""
+        kept = self.store.listings.get((self.host, repository, str(name)))
+        return None if kept is None else kept.listing
+
+    def expect_listing(self, repository: str, digest: Digest) -> None:
+        """Begin to find out what the digest lists, so that listing() need not wait as long."""
+        with contextlib.suppress(UnavailableError):  # whoever asks for it is told
+            self._look(repository, digest)
+
+    def listing(self, repository: str, name: Digest | str, deadline: Deadline) -> Listing | None:
+        """Return what a digest lists, or what a tag names now, or None when the registry says there is none.
+
+        Raises MalformedError for what is no manifest, and UnavailableError when the registry cannot say, and has not
+        said before. A tag that was looked at less than 5 s ago is not asked for again.
+        """
+        current = self._current_listing(repository, name)
+        if current is not None:
+            return current
+        try:
+            return _await(self._look(repository, name), deadline)
+        except UnavailableError:
+            known = self.known_listing(repository, name)
+            if known is None:
+                raise
+            return known
+
+    def _current_listing(self, repository: str, name: Digest | str) -> Listing | None:
+        """Return what is kept where it need not be looked at again."""
+        kept = self.store.listings.get((self.host, repository, str(name)))
+        if kept is None or not (isinstance(name, Digest) or self._is_fresh(kept.looked_at)):
+            return None
+        return kept.listing
+
+    def _look(self, repository: str, name: Digest | str) -> Future[Listing | None]:
+        key = (self.host, repository, str(name))
+
+        def look() -> Listing | None:
+            current = self._current_listing(repository, name)
+            if current is not None:  # another look ended in between
+                return current
+            document = self.client.manifest(repository, name, Deadline.after(SEARCH_SECONDS, self.store.clock))
+            self.store.listings.drop(key)  # what the tag named before, it names no more
+            if document is None:
+                return None
+            listing = Listing.of(parse_manifest(document.raw, document.media_type))
+            self.store.listings.put(key, KeptListing(listing, self.store.clock()))
+            return listing
+
+        return self.flights.join(key, look)
 
     def known(self, repository: str, digest: Digest) -> Evidence | None:
         """Return what is kept about the digest, without asking anybody, or None."""
@@ -156,25 +213,20 @@ class RegistrySource:
         """
         key = (self.host, repository, digest)
         kept = self.store.get(key)
-        if kept is not None and self._is_fresh(kept):
+        if kept is not None and self._is_fresh(kept.looked_at):
             return kept.evidence
         try:
-            flight = self.flights.join(key, lambda: self._search(key))
-            found = flight.result(deadline.remaining())
+            found = _await(self.flights.join(key, lambda: self._search(key)), deadline)
         except UnavailableError as error:
-            # Who comes with too little time, or when gate is busy, has learnt nothing about the registry: no outage.
-            found = Evidence(unreadable=(UnavailableError(error.reason, error.message),))
-        except TimeoutError:
-            message = "the deadline passed before the registry had answered"
-            found = Evidence(unreadable=(UnavailableError(Reason.DEADLINE, message),))
+            found = Evidence(unreadable=(error,))
         return found if kept is None else _merged(found, kept.evidence)
 
-    def _is_fresh(self, kept: Kept) -> bool:
-        return self.store.clock() - kept.looked_at < LOOK_AGAIN_SECONDS
+    def _is_fresh(self, looked_at: float) -> bool:
+        return self.store.clock() - looked_at < LOOK_AGAIN_SECONDS
 
     def _search(self, key: Key) -> Evidence:
         kept = self.store.get(key)
-        if kept is not None and self._is_fresh(kept):
+        if kept is not None and self._is_fresh(kept.looked_at):
             # Another search ended after whoever asks for this one had looked, and before it was begun.
             return kept.evidence
         _, repository, digest = key
@@ -188,6 +240,22 @@ class RegistrySource:
             known = kept.evidence if kept is not None else Evidence()
             self.store.put(key, Kept(replace(_merged(found, known), unreadable=()), float("-inf")))
         return found
+
+
+def _await(flight: Future[T], deadline: Deadline) -> T:
+    """Return what the flight brings, or raise what it raises, or UnavailableError where there is no time for it.
+
+    Who comes with too little time has learnt nothing about the registry: that is no outage.
+    """
+    try:
+        left = deadline.remaining()
+    except UnavailableError as error:
+        raise UnavailableError(error.reason, error.message) from error
+    try:
+        return flight.result(left)
+    except TimeoutError as error:
+        message = "the deadline passed before the registry had answered"
+        raise UnavailableError(Reason.DEADLINE, message) from error
 
 
 def _merged(found: Evidence, known: Evidence) -> Evidence:

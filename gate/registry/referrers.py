@@ -22,12 +22,21 @@ _LINK = re.compile(rf"<([^<>\s]*)>((?:[ \t]*;[ \t]*[A-Za-z*-]+[ \t]*=[ \t]*{_VAL
 _REL = re.compile(rf";[ \t]*rel[ \t]*=[ \t]*({_VALUE})", re.ASCII | re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list names, and how many bytes had to be read to know it."""
+
+    descriptors: tuple[Descriptor, ...] = ()
+    size: int = 0
+
+
 @dataclass(slots=True)
 class Entries:
     """The entries of a list, read page by page; ``name`` (quoted) is what they refer to."""
 
     name: str
     _listed: int = 0
+    _size: int = 0
     _found: list[Descriptor] = field(default_factory=list)
 
     def add(self, page: bytes) -> None:
@@ -36,6 +45,7 @@ class Entries:
         An entry that is no descriptor (another digest algorithm, say) is left out: it can be no signature that gate
         reads, and whoever pushed it must not hide the others. Their annotations and types are not read at all.
         """
+        self._size += len(page)
         index = strictjson.loads_object(page, limit=limits.MANIFEST_BYTES)
         entries = listed_manifests(index)
         self._listed += len(entries)
@@ -46,9 +56,14 @@ class Entries:
         found = (_descriptor(entry) for entry in entries)
         self._found.extend(descriptor for descriptor in found if descriptor is not None)
 
-    def found(self) -> tuple[Descriptor, ...]:
+    @property
+    def left(self) -> int:
+        """How many bytes the next page may have: all pages of a list are as long as one index may be."""
+        return limits.MANIFEST_BYTES - self._size
+
+    def found(self) -> Listed:
         """Return the descriptors of all pages, in their order."""
-        return tuple(self._found)
+        return Listed(tuple(self._found), self._size)
 
 
 def _descriptor(entry: strictjson.Json) -> Descriptor | None:

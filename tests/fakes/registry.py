@@ -13,7 +13,7 @@ from gate.core.oci import Descriptor, Digest
 from gate.core.reasons import Reason
 from gate.demo.store import Store
 from gate.registry.client import Document
-from gate.registry.referrers import Entries
+from gate.registry.referrers import Entries, Listed
 
 
 @dataclass(slots=True)
@@ -64,12 +64,12 @@ class StoreClient:
             raise UnavailableError(Reason.REGISTRY_ERROR, "the registry sent other bytes than the descriptor says")
         return data
 
-    def referrers(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...]:
+    def referrers(self, repository: str, digest: Digest, deadline: Deadline) -> Listed:
         """Return what refers to ``digest``, from the API or, where there is none, from the fallback tag."""
         listed = self.referrers_api(repository, digest, deadline)
         return self.referrers_tag(repository, digest, deadline) if listed is None else listed
 
-    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...] | None:
+    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> Listed | None:
         """Return what the API lists, or None where the store's registry has none."""
         self._ask(f"/v2/{repository}/referrers/{digest}", deadline)
         if not self.store.referrers_api:
@@ -77,13 +77,14 @@ class StoreClient:
         listed = self.store.referrers(repository, digest)
         if len(listed) > limits.INDEX_ENTRIES:
             raise UnavailableError(Reason.LIMIT, f"more than {limits.INDEX_ENTRIES} referrers are listed")
-        return tuple(Descriptor(item.media_type, item.digest, item.size) for item in listed)
+        size = sum(len(str(item)) for item in listed)  # about as long as the list would be
+        return Listed(tuple(Descriptor(item.media_type, item.digest, item.size) for item in listed), size)
 
-    def referrers_tag(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...]:
+    def referrers_tag(self, repository: str, digest: Digest, deadline: Deadline) -> Listed:
         """Return what the fallback tag lists; MalformedError when it names something that is no index."""
         document = self.manifest(repository, digest.tag, deadline)
         if document is None:
-            return ()
+            return Listed()
         entries = Entries(f'"{repository}@{digest}"')
         entries.add(document.raw)
         return entries.found()

@@ -30,8 +30,8 @@ def git(repo: str = "https://git.example.com/config") -> Document:
     return {"sourceType": "git", "git": {"auth": "none", "repo": repo}}
 
 
-def helm(repo: str) -> Document:
-    return {"sourceType": "helm", "helm": {"auth": "none", "chart": "app", "repo": repo, "version": "1.2.3"}}
+def helm(repo: str, version: str = "1.2.3", chart: str = "app") -> Document:
+    return {"sourceType": "helm", "helm": {"auth": "none", "chart": chart, "repo": repo, "version": version}}
 
 
 def sync(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
@@ -32,48 +30,19 @@ from gate.core.policy import (
     single_key_policy,
 )
 from gate.core.reasons import Reason
-from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verified
+from gate.core.subjects import Image
+from gate.core.verdict import Denied, Exempt, Unavailable, Verified
 from gate.demo import layouts
 from gate.demo.signer import Signer
-from gate.demo.store import Store
-from gate.registry.evidence import EvidenceStore, Flights, RegistrySource
+from gate.registry.evidence import RegistrySource
 from gate.service import Gate
-from tests.fakes.registry import StoreClient
-
-HOST, REPOSITORY = "registry.example", "acme/config"
-SIGNER = Signer.generate()
-POLICY = single_key_policy(KeyAuthority("release", parse_public_key(SIGNER.public_pem)))
-
-
-@dataclass
-class Setup:
-    executor: ThreadPoolExecutor
-    searches: ThreadPoolExecutor
-    store: Store = field(default_factory=Store)
-    hosts: list[tuple[str, bool]] = field(default_factory=list)
-    time: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.client = StoreClient(self.store)
-        self.kept = EvidenceStore(lambda: self.time)
-
-    def source(self, host: str, named: bool) -> RegistrySource:
-        self.hosts.append((host, named))
-        return RegistrySource(host, self.client, self.kept, Flights(self.searches), self.executor)
-
-    def push(self, tag: str = "v1") -> Digest:
-        raw = layouts.image({"mediaType": "application/x", "digest": str(Digest.of(b"")), "size": 0}, [])
-        return self.store.push_manifest(REPOSITORY, raw, tag=tag)
-
-    def ask(self, image: str, policy: Policy = POLICY) -> Decision:
-        gate = Gate(self.source, lambda: datetime(2026, 1, 1, tzinfo=UTC))
-        return gate.decide(policy, Reference.parse(image), Context(), Deadline.after(5, lambda: 0.0))
+from tests.fakes.engine import HOST, POLICY, REPOSITORY, SIGNER, Engine, running
 
 
 @pytest.fixture
-def setup() -> Iterator[Setup]:
-    with ThreadPoolExecutor(8) as executor, ThreadPoolExecutor(2) as searches:
-        yield Setup(executor, searches)
+def setup() -> Iterator[Engine]:
+    with running() as engine:
+        yield engine
 
 
 def one_rule(requirement: Requirement, images: str = "**") -> Policy:
@@ -81,7 +50,7 @@ def one_rule(requirement: Requirement, images: str = "**") -> Policy:
     return Policy(NoMatch.DENY, sources, (Rule("r", Match((ImageGlob.parse(images),)), requirement),))
 
 
-def test_a_signed_tag_is_resolved_once_and_verified(setup: Setup) -> None:
+def test_a_signed_tag_is_resolved_once_and_verified(setup: Engine) -> None:
     digest = setup.push()
     SIGNER.sign_tag(setup.store, REPOSITORY, digest)
     decision = setup.ask(f"{HOST}/{REPOSITORY}:v1")
@@ -90,20 +59,20 @@ def test_a_signed_tag_is_resolved_once_and_verified(setup: Setup) -> None:
     assert sum(path.endswith("/manifests/v1") for path in setup.client.requests) == 1
 
 
-def test_an_image_without_tag_and_digest_is_the_latest(setup: Setup) -> None:
+def test_an_image_without_tag_and_digest_is_the_latest(setup: Engine) -> None:
     setup.push("latest")
     assert isinstance(setup.ask(f"{HOST}/{REPOSITORY}").verdict, Denied)
     assert setup.client.requests[0].endswith("/manifests/latest")
 
 
-def test_a_digest_that_is_given_is_not_fetched(setup: Setup) -> None:
+def test_a_digest_that_is_given_is_not_fetched(setup: Engine) -> None:
     digest = setup.push()
     SIGNER.sign_tag(setup.store, REPOSITORY, digest)
     assert setup.ask(f"{HOST}/{REPOSITORY}:v1@{digest}").admits
     assert not any(path.endswith(("/v1", f"/manifests/{digest}")) for path in setup.client.requests)
 
 
-def test_a_tag_that_no_rule_is_about_is_not_asked_for(setup: Setup) -> None:
+def test_a_tag_that_no_rule_is_about_is_not_asked_for(setup: Engine) -> None:
     setup.push()
     verdict = setup.ask(f"{HOST}/{REPOSITORY}:v1", one_rule(Pass(), "other.example/**")).verdict
     assert isinstance(verdict, Denied)
@@ -111,27 +80,27 @@ def test_a_tag_that_no_rule_is_about_is_not_asked_for(setup: Setup) -> None:
     assert setup.client.requests == []
 
 
-def test_a_tag_that_is_not_there_is_not_found(setup: Setup) -> None:
+def test_a_tag_that_is_not_there_is_not_found(setup: Engine) -> None:
     verdict = setup.ask(f"{HOST}/{REPOSITORY}:gone").verdict
     assert isinstance(verdict, Denied)
     assert verdict.reason is Reason.NOT_FOUND
     assert verdict.message.startswith(f"not-found: the registry has no {HOST}/{REPOSITORY}:gone")
 
 
-def test_a_tag_that_names_no_manifest_is_malformed(setup: Setup) -> None:
+def test_a_tag_that_names_no_manifest_is_malformed(setup: Engine) -> None:
     setup.store.push_manifest(REPOSITORY, b"[]", tag="v1")
     verdict = setup.ask(f"{HOST}/{REPOSITORY}:v1").verdict
     assert isinstance(verdict, Denied)
     assert verdict.reason is Reason.MALFORMED
 
 
-def test_an_index_can_be_a_subject(setup: Setup) -> None:
+def test_an_index_can_be_a_subject(setup: Engine) -> None:
     digest = setup.store.push_manifest(REPOSITORY, layouts.index([]), OCI_INDEX, tag="v1")
     SIGNER.sign_bundle(setup.store, REPOSITORY, digest)
     assert setup.ask(f"{HOST}/{REPOSITORY}:v1").admits
 
 
-def test_a_tag_that_cannot_be_read_is_unavailable(setup: Setup) -> None:
+def test_a_tag_that_cannot_be_read_is_unavailable(setup: Engine) -> None:
     setup.client.fail("*/v1", UnavailableError(Reason.REGISTRY_UNAUTHORIZED, "the registry answered 401"))
     verdict = setup.ask(f"{HOST}/{REPOSITORY}:v1").verdict
     assert isinstance(verdict, Unavailable)
@@ -139,13 +108,13 @@ def test_a_tag_that_cannot_be_read_is_unavailable(setup: Setup) -> None:
     assert verdict.message.startswith("registry-unauthorized: ")
 
 
-def test_a_host_that_may_not_be_contacted_is_unavailable(setup: Setup) -> None:
+def test_a_host_that_may_not_be_contacted_is_unavailable(setup: Engine) -> None:
     def source(host: str, named: bool) -> RegistrySource:
         raise UnavailableError(Reason.REGISTRY_ADDRESS, f"{host} is private")
 
     gate = Gate(source, lambda: datetime(2026, 1, 1, tzinfo=UTC))
     image = Reference.parse(f"{HOST}/x@{Digest.of(b'')}")
-    verdict = gate.decide(POLICY, image, Context(), Deadline.after(5, lambda: 0.0)).verdict
+    verdict = gate.decide(POLICY, Image(image), Context(), Deadline.after(5, lambda: 0.0)).verdict
     assert isinstance(verdict, Unavailable)
     assert verdict.reason is Reason.REGISTRY_ADDRESS
 
@@ -158,12 +127,12 @@ def test_a_host_that_may_not_be_contacted_is_unavailable(setup: Setup) -> None:
         (one_rule(Signatures((POLICY.rules[0].requirement.authorities[0],)), "other.example/**"), Denied),  # type: ignore[union-attr]  # it is Signatures
     ],
 )
-def test_no_request_is_made_that_no_rule_asks_for(setup: Setup, policy: Policy, kind: type) -> None:
+def test_no_request_is_made_that_no_rule_asks_for(setup: Engine, policy: Policy, kind: type) -> None:
     assert isinstance(setup.ask(f"{HOST}/{REPOSITORY}@{Digest.of(b'')}", policy).verdict, kind)
     assert setup.client.requests == []
 
 
-def test_a_host_written_in_the_policy_is_named_by_the_operator_and_another_is_not(setup: Setup) -> None:
+def test_a_host_written_in_the_policy_is_named_by_the_operator_and_another_is_not(setup: Engine) -> None:
     authority = KeyAuthority("release", parse_public_key(SIGNER.public_pem))
     policy = one_rule(Signatures((authority,)), f"{HOST}/**")
     setup.ask(f"{HOST}/{REPOSITORY}@{Digest.of(b'')}", policy)
@@ -172,7 +141,7 @@ def test_a_host_written_in_the_policy_is_named_by_the_operator_and_another_is_no
     assert (("tenant.example", True)) not in setup.hosts
 
 
-def test_what_was_proved_is_not_asked_for_again_and_stands_while_the_registry_is_down(setup: Setup) -> None:
+def test_what_was_proved_is_not_asked_for_again_and_stands_while_the_registry_is_down(setup: Engine) -> None:
     digest = setup.push()
     SIGNER.sign_tag(setup.store, REPOSITORY, digest)
     first = setup.ask(f"{HOST}/{REPOSITORY}@{digest}")
@@ -184,7 +153,7 @@ def test_what_was_proved_is_not_asked_for_again_and_stands_while_the_registry_is
     assert len(setup.client.requests) == asked
 
 
-def test_a_key_that_is_no_longer_trusted_is_refused_at_the_next_question(setup: Setup) -> None:
+def test_a_key_that_is_no_longer_trusted_is_refused_at_the_next_question(setup: Engine) -> None:
     digest = setup.push()
     SIGNER.sign_tag(setup.store, REPOSITORY, digest)
     assert setup.ask(f"{HOST}/{REPOSITORY}@{digest}").admits
@@ -193,7 +162,7 @@ def test_a_key_that_is_no_longer_trusted_is_refused_at_the_next_question(setup: 
     assert verdict.reason is Reason.UNTRUSTED
 
 
-def test_a_new_signature_is_seen_after_five_seconds_and_not_asked_for_before(setup: Setup) -> None:
+def test_a_new_signature_is_seen_after_five_seconds_and_not_asked_for_before(setup: Engine) -> None:
     digest = setup.push()
     assert setup.ask(f"{HOST}/{REPOSITORY}@{digest}").verdict.reason is Reason.NO_SIGNATURE
     SIGNER.sign_tag(setup.store, REPOSITORY, digest)
@@ -203,7 +172,7 @@ def test_a_new_signature_is_seen_after_five_seconds_and_not_asked_for_before(set
     assert setup.ask(f"{HOST}/{REPOSITORY}@{digest}").admits
 
 
-def test_what_could_not_be_read_is_asked_for_again_at_once(setup: Setup) -> None:
+def test_what_could_not_be_read_is_asked_for_again_at_once(setup: Engine) -> None:
     digest = setup.push()
     SIGNER.sign_tag(setup.store, REPOSITORY, digest)
     setup.client.fail("*", UnavailableError(Reason.REGISTRY_ERROR, "503", outage=True))
@@ -219,13 +188,13 @@ def failing_open() -> Policy:
     return Policy(NoMatch.DENY, Sources(SourceChoice.ALLOW, SourceChoice.ALLOW), (rule,))
 
 
-def test_a_registry_that_is_down_fails_open_where_the_rule_says_so(setup: Setup) -> None:
+def test_a_registry_that_is_down_fails_open_where_the_rule_says_so(setup: Engine) -> None:
     setup.client.fail("*", UnavailableError(Reason.REGISTRY_UNREACHABLE, "refused", outage=True))
     assert setup.ask(f"{HOST}/{REPOSITORY}@{setup.push()}", failing_open()).verdict.reason is Reason.FAILED_OPEN
 
 
 @pytest.mark.parametrize("slow", ["*/blobs/*", "*/manifests/sha256:*"])
-def test_what_somebody_pushed_and_takes_too_long_does_not_fail_open(setup: Setup, slow: str) -> None:
+def test_what_somebody_pushed_and_takes_too_long_does_not_fail_open(setup: Engine, slow: str) -> None:
     digest = setup.push()
     Signer.generate().sign_bundle(setup.store, REPOSITORY, digest)
     setup.client.fail(slow, UnavailableError(Reason.DEADLINE, "the deadline passed", outage=True))
@@ -233,16 +202,16 @@ def test_what_somebody_pushed_and_takes_too_long_does_not_fail_open(setup: Setup
     assert isinstance(verdict, Unavailable)
 
 
-def test_a_review_with_too_little_time_does_not_fail_open(setup: Setup) -> None:
+def test_a_review_with_too_little_time_does_not_fail_open(setup: Engine) -> None:
     digest = setup.push()
     gate = Gate(setup.source, lambda: datetime(2026, 1, 1, tzinfo=UTC))
     image = Reference.parse(f"{HOST}/{REPOSITORY}@{digest}")
-    verdict = gate.decide(failing_open(), image, Context(), Deadline(at=0.0, clock=lambda: 0.0)).verdict
+    verdict = gate.decide(failing_open(), Image(image), Context(), Deadline(at=0.0, clock=lambda: 0.0)).verdict
     assert isinstance(verdict, Unavailable)
     assert verdict.reason is Reason.DEADLINE
 
 
-def test_what_only_a_warning_admits_is_looked_for_again(setup: Setup) -> None:
+def test_what_only_a_warning_admits_is_looked_for_again(setup: Engine) -> None:
     authority = KeyAuthority("release", parse_public_key(SIGNER.public_pem))
     rule = Rule("r", Match((ImageGlob.parse("**"),)), Signatures((authority,)), Mode.WARN)
     policy = Policy(NoMatch.DENY, Sources(SourceChoice.ALLOW, SourceChoice.ALLOW), (rule,))

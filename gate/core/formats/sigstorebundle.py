@@ -8,7 +8,7 @@ from typing import Self, TypeAlias
 from cryptography import x509
 
 from gate.core import limits, strictjson
-from gate.core.certificates import parse_certificate
+from gate.core.certificates import is_root, parse_certificate
 from gate.core.errors import MalformedError, UntrustedError
 from gate.core.formats.dsse import Envelope
 from gate.core.oci import Digest
@@ -83,7 +83,13 @@ class BundleMaterial:
         listed = strictjson.expect_array(chain.get("certificates"), "the certificates of the bundle")
         if not 0 < len(listed) <= limits.CHAIN_CERTIFICATES:
             raise MalformedError(f"the bundle has {len(listed)} certificates, not 1 to {limits.CHAIN_CERTIFICATES}")
-        return tuple(_certificate(each, "a certificate of the bundle") for each in listed)
+        parsed = tuple(_certificate(each, "a certificate of the bundle") for each in listed)
+        if any(map(is_root, parsed)):
+            # sigstore_bundle.proto, VerificationMaterial.x509_certificate_chain: a root MUST NOT be included.
+            raise MalformedError(
+                "the bundle carries a root certificate, and roots are trusted from the trust root alone"
+            )
+        return parsed
 
     def entries(self) -> tuple[LogEntry, ...]:
         """Return the entries of transparency logs."""

@@ -13,8 +13,9 @@ import rfc8785
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from gate.core.keys import parse_public_key
 from gate.core.transparency import InclusionProof, LogEntry
-from gate.core.trust import Window
+from gate.core.trust import Log, Window
 from gate.demo import layouts
 from gate.demo.signer import Signer
 from tests.fakes.sigstore.bodies import Body
@@ -65,6 +66,11 @@ class Rekor:
         """Return a Rekor v2 log with a key of its own."""
         key, origin = named_key(name, kind), f"{name}.example"
         return cls(key, note_id(origin, key), origin, window, promises=False)
+
+    @property
+    def trusted(self) -> Log:
+        """The log as a trust root lists it."""
+        return Log(self.log_id, parse_public_key(self.key.public_pem), self.window)
 
     @property
     def url(self) -> str:

@@ -12,6 +12,7 @@ from gate.core.authorities import KeyAuthority
 from gate.core.keys import parse_public_key
 from gate.core.oci import Digest, Reference
 from gate.core.policy import Context, Policy, single_key_policy
+from gate.core.subjects import Image
 from gate.core.verdict import Decision
 from gate.demo import endpoints, layouts
 from gate.demo.signer import Signer
@@ -57,4 +58,4 @@ def gate_over(registries: Registries, clock: Callable[[], float] = time.monotoni
 
 def decide(gate: Gate, host: str, digest: Digest, policy: Policy = POLICY) -> Decision:
     """Return the decision on the image that published() has, as if a review were waiting for it."""
-    return gate.decide(policy, Reference(host, REPOSITORY, digest=digest), Context(), within(8))
+    return gate.decide(policy, Image(Reference(host, REPOSITORY, digest=digest)), Context(), within(8))

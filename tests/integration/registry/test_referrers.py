@@ -8,6 +8,7 @@ from gate.core.errors import MalformedError, UnavailableError
 from gate.core.limits import INDEX_ENTRIES, MANIFEST_BYTES
 from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest
 from gate.core.reasons import Reason
+from gate.registry.referrers import Listed
 from tests.fakes.hostile import Hostile, Reply, as_json, redirect
 from tests.integration.registry.conftest import REPOSITORY, Asker, described, within
 
@@ -33,7 +34,8 @@ def link(target: str) -> tuple[tuple[str, str], ...]:
 
 
 def listed(asker: Asker, server: Hostile) -> tuple[Descriptor, ...] | None:
-    return asker.client(server).referrers_api(REPOSITORY, SUBJECT, within())
+    found = asker.client(server).referrers_api(REPOSITORY, SUBJECT, within())
+    return None if found is None else found.descriptors
 
 
 def refused(asker: Asker, server: Hostile) -> UnavailableError:
@@ -51,7 +53,7 @@ def test_the_api_lists_descriptors_without_what_an_index_says_of_them(asker: Ask
 def test_an_empty_list_of_the_api_is_the_answer(asker: Asker, registry: Hostile) -> None:
     registry.on(API, index())
     registry.on(TAG, index(entry(1)))
-    assert asker.client(registry).referrers(REPOSITORY, SUBJECT, within()) == ()
+    assert asker.client(registry).referrers(REPOSITORY, SUBJECT, within()).descriptors == ()
     assert registry.paths() == [API]
 
 
@@ -59,7 +61,7 @@ def test_an_empty_list_of_the_api_is_the_answer(asker: Asker, registry: Hostile)
 def test_a_registry_without_the_api_is_asked_for_the_fallback_tag(asker: Asker, registry: Hostile, status: int) -> None:
     registry.on(API, Reply(status))
     registry.on(TAG, index(entry(1)))
-    assert asker.client(registry).referrers(REPOSITORY, SUBJECT, within()) == expected(1)
+    assert asker.client(registry).referrers(REPOSITORY, SUBJECT, within()).descriptors == expected(1)
     assert listed(asker, registry) is None
 
 
@@ -161,7 +163,7 @@ def test_an_entry_that_is_no_descriptor_hides_no_other(asker: Asker, registry: H
 
 
 def test_without_a_fallback_tag_there_are_none(asker: Asker, registry: Hostile) -> None:
-    assert asker.client(registry).referrers_tag(REPOSITORY, SUBJECT, within()) == ()
+    assert asker.client(registry).referrers_tag(REPOSITORY, SUBJECT, within()) == Listed()
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"", b'{"config":{},"layers":[]}', b"\xff"])
@@ -180,6 +182,18 @@ def test_the_fallback_tag_is_held_to_the_same_limit(asker: Asker, registry: Host
 
 def test_a_page_larger_than_a_manifest_is_refused(asker: Asker, registry: Hostile) -> None:
     registry.on(API, Reply(200, b" " * (MANIFEST_BYTES + 1), (("Content-Type", OCI_INDEX),)))
+    assert refused(asker, registry).reason is Reason.LIMIT
+
+
+def test_all_pages_together_are_no_larger_than_one_index_may_be(asker: Asker, registry: Hostile) -> None:
+    def page(size: int, *headers: tuple[str, str]) -> Reply:
+        body = index(entry(1)).body
+        return Reply(200, body + b" " * (size - len(body)), (("Content-Type", OCI_INDEX), *headers))
+
+    first = page(MANIFEST_BYTES - 1000, *link("?n=1"))
+    registry.on(API, first, page(1000))
+    assert asker.client(registry).referrers(REPOSITORY, SUBJECT, within()).size == MANIFEST_BYTES
+    registry.on(API, first, page(1001))
     assert refused(asker, registry).reason is Reason.LIMIT
 
 

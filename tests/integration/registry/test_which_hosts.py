@@ -17,6 +17,7 @@ from gate.core.keys import parse_public_key
 from gate.core.oci import Reference
 from gate.core.policy import Context, Fail, Match, NoMatch, Pass, Policy, Rule, Signatures, SourceChoice, Sources
 from gate.core.reasons import Reason
+from gate.core.subjects import Image
 from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verified
 from gate.registry.addresses import AddressClass
 from gate.registry.credentials import Anonymous
@@ -32,7 +33,7 @@ SIGNED = Signatures((KeyAuthority("release", parse_public_key(SIGNER.public_pem)
 TEAM = Context("RepoSync", "team-a", "app")
 
 
-Image = Callable[[Hostile], str]
+Named = Callable[[Hostile], str]
 
 
 def policy(images: str, *, no_match: NoMatch = NoMatch.DENY, **match: object) -> Policy:
@@ -42,7 +43,7 @@ def policy(images: str, *, no_match: NoMatch = NoMatch.DENY, **match: object) ->
 
 def ask(registries: Registries, rules: Policy, image: str) -> Decision:
     with gate_over(registries) as gate:
-        return gate.decide(rules, Reference.parse(image), TEAM, within())
+        return gate.decide(rules, Image(Reference.parse(image)), TEAM, within())
 
 
 def pinned(server: Hostile) -> str:
@@ -79,7 +80,7 @@ class TestATenantsHost:
         ],
     )
     def test_is_not_contacted_when_no_rule_matches(
-        self, asker: Asker, public: Hostile, rules: Policy, image: Image
+        self, asker: Asker, public: Hostile, rules: Policy, image: Named
     ) -> None:
         verdict = ask(asker.registries(), rules, image(public)).verdict
         assert isinstance(verdict, Denied)
@@ -109,7 +110,7 @@ class TestATenantsHost:
 
     @pytest.mark.parametrize("image", [pinned, tagged])
     def test_is_contacted_at_a_public_address_when_a_rule_matches(
-        self, asker: Asker, authority: Authority, image: Image
+        self, asker: Asker, authority: Authority, image: Named
     ) -> None:
         with at(PUBLIC, authority) as server:
             assert isinstance(ask(asker.registries(), policy("**"), image(server)).verdict, Verified)
@@ -122,7 +123,7 @@ class TestATenantsHost:
     @pytest.mark.parametrize("address", ["127.0.0.1", METADATA])
     @pytest.mark.parametrize("image", [pinned, tagged])
     def test_is_not_contacted_at_any_other_address(
-        self, asker: Asker, authority: Authority, address: str, image: Image
+        self, asker: Asker, authority: Authority, address: str, image: Named
     ) -> None:
         with at(address, authority) as server:
             verdict = ask(asker.registries(), policy("**"), image(server)).verdict
@@ -196,7 +197,7 @@ def test_a_name_that_changes_its_mind_after_the_lookup_is_sent_nothing(
         client = registries.client(server.host, named_by_operator=False)
         reference = Reference.parse(tagged(server))
         with gate_over(registries) as gate:
-            verdict = gate.decide(policy("**"), reference, TEAM, Deadline(8.0, lambda: 0.0)).verdict
+            verdict = gate.decide(policy("**"), Image(reference), TEAM, Deadline(8.0, lambda: 0.0)).verdict
         assert (verdict.reason, server.seen) == (Reason.REGISTRY_ADDRESS, [])
         client.close()
 

@@ -82,17 +82,20 @@ def test_a_key_that_is_missing_is_misuse(capsys: pytest.CaptureFixture[str]) -> 
     assert sentence == 'gate verify: the public key "gone.pub" cannot be read: No such file or directory'
 
 
-def test_an_unbuilt_field_of_a_policy_is_misuse_that_says_so(
+def test_an_unknown_field_of_a_policy_is_misuse_that_names_its_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text(
         "apiVersion: gate/v1\nkind: Policy\nnoMatch: deny\n"
-        "sources: {git: deny, helmHttp: deny, helmOci: deny}\nexceptions: []\n"
+        "sources: {git: deny, helmHttp: deny, helmOci: deny}\nexemptions: []\n"
         'rules: [{name: r, match: {images: ["**"]}, static: pass}]\n'
     )
     sentence = misuse(capsys, "verify", "--policy", str(policy), f"x.example/y@{DIGEST}")
-    assert sentence == "gate verify: policy.yaml:5: exceptions: is not built yet; remove it"
+    assert sentence == (
+        "gate verify: policy.yaml:5: exemptions: is not a field that gate knows here, expected one of apiVersion,"
+        " exceptions, kind, noMatch, rollout, rules, sources"
+    )
 
 
 def test_a_token_that_is_none_is_misuse_without_the_token(

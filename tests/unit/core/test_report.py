@@ -23,6 +23,7 @@ def test_a_decision_is_described_whole() -> None:
     refused = {"format": "simplesigning", "location": "tag layer 1", "verdict": "denied", "reason": "bad-signature"}
     assert describe(decision) == {
         "digest": str(image.digest),
+        "index": None,
         "verdict": "verified",
         "reason": "verified",
         "message": decision.verdict.message,
@@ -52,3 +53,8 @@ def test_a_decision_about_nothing_has_no_digest() -> None:
     assert describe(tag_only)["digest"] is None
     digest = Digest.of(b"x")
     assert describe(Decision(nothing.verdict, subject=Reference.parse("reg.io/a").at(digest)))["digest"] == str(digest)
+
+
+def test_the_index_that_was_looked_at_is_part_of_it() -> None:
+    index = Digest.of(b"the index")
+    assert describe(Decision(Denied(Reason.UNTRUSTED, "m"), index=index))["index"] == str(index)

@@ -165,6 +165,14 @@ def test_a_value_of_the_right_type_is_returned() -> None:
     assert strictjson.expect_integer(0, "x") == 0
 
 
+def test_a_closed_object_has_known_members_only() -> None:
+    assert strictjson.expect_closed({"a": 1}, "x", frozenset({"a", "b"})) == {"a": 1}
+    with pytest.raises(MalformedError, match=r'^x has the unknown member "B"$'):
+        strictjson.expect_closed({"a": 1, "c": 2, "B": 3}, "x", frozenset({"a"}))
+    with pytest.raises(MalformedError, match=r"^x is not an object$"):
+        strictjson.expect_closed([], "x", frozenset())
+
+
 def test_a_stream_is_cut_between_its_documents() -> None:
     assert list(strictjson.split(b' {"a": 1}\n{"a":\t2}[3] 4 ', limit=LIMIT)) == [
         b'{"a": 1}',

@@ -9,6 +9,7 @@ from gate.core.errors import MalformedError, UnavailableError
 from gate.core.oci import OCI_MANIFEST, Descriptor, Digest
 from gate.core.reasons import Reason
 from gate.demo.store import Store
+from gate.registry.referrers import Listed
 from tests.fakes.registry import StoreClient
 from tests.fakes.signing import signer
 
@@ -69,7 +70,7 @@ def test_any_answer_can_be_made_to_fail_until_it_recovers() -> None:
     with pytest.raises(UnavailableError) as error:
         client.manifest("a", "1", IN_TIME)
     assert error.value is OUTAGE
-    assert client.referrers_api("a", digest, IN_TIME) == ()
+    assert client.referrers_api("a", digest, IN_TIME) == Listed()
     client.recover()
     assert client.manifest("a", "1", IN_TIME) is not None
 
@@ -81,9 +82,9 @@ def test_referrers_come_from_the_api_or_else_from_the_fallback_tag() -> None:
         pushed = signer().sign_bundle(store, "a", digest)
         client = StoreClient(store)
         assert (client.referrers_api("a", digest, IN_TIME) is not None) is referrers_api
-        assert bool(client.referrers_tag("a", digest, IN_TIME)) is not referrers_api
-        assert [item.digest for item in client.referrers("a", digest, IN_TIME)] == [pushed]
-        assert client.referrers("a", digest, IN_TIME)[0].artifact_type is None
+        assert bool(client.referrers_tag("a", digest, IN_TIME).descriptors) is not referrers_api
+        (listed,) = client.referrers("a", digest, IN_TIME).descriptors
+        assert (listed.digest, listed.artifact_type) == (pushed, None)
 
 
 def test_a_fallback_tag_that_names_no_index_is_malformed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gate.core.globs import ImageGlob
 from gate.core.oci import Digest, Reference
 from gate.core.policy import Context, Fail, Match, Mode, NoMatch, Policy, Rule, SourceChoice, Sources
 from gate.core.reasons import Reason
+from gate.core.subjects import Chart, Claimed, Image
 from gate.fronts.admission import parse_review
 from gate.fronts.configsync import Admit, Ask, Outcome, Refuse, examine, offline
 from tests.fakes.reviews import (
@@ -56,7 +58,7 @@ def reason(outcome: Outcome) -> Reason:
 
 def subjects(outcome: Outcome) -> list[str]:
     assert isinstance(outcome, Ask)
-    return [str(subject) for subject in outcome.subjects]
+    return [str(subject.reference) for subject in outcome.subjects]
 
 
 # The vectors
@@ -108,13 +110,45 @@ def test_the_recorded_reviews_are_answered_as_expected() -> None:
 def test_a_subject_is_the_canonical_image_at_the_claimed_digest() -> None:
     asked = ask(poll(sync(oci("nginx:1"), claim(f"nginx:1@{A}"))))
     assert asked == Ask(
-        (Reference("docker.io", "library/nginx", None, Digest("a" * 64)),),
+        (Claimed(Reference("docker.io", "library/nginx", "1"), Digest("a" * 64)),),
         Context("RootSync", "config-management-system", "root-sync"),
     )
+    assert subjects(asked) == [f"docker.io/library/nginx@{A}"]
 
 
 def test_a_pin_and_its_claim_are_one_subject() -> None:
     assert subjects(ask(review(sync(oci(PIN), claim(f"{PIN}@{A}"))))) == [PIN]
+
+
+def test_a_pin_that_nothing_is_claimed_of_is_verified_as_what_is_synced_of_it() -> None:
+    asked = ask(review(sync(oci(f"{TAG}@{A}"))))
+    assert isinstance(asked, Ask)
+    assert asked.subjects == (Image(Reference.parse(f"{TAG}@{A}")),)
+
+
+@pytest.mark.parametrize("asking", [review, poll], ids=["created", "polled"])
+def test_a_child_that_is_claimed_of_a_pin_is_verified_as_such_and_the_pin_is_not_forgotten(
+    asking: Callable[[Document], Document],
+) -> None:
+    asked = ask(asking(sync(oci(PIN), claim(f"{PIN}@{B}"))))
+    assert isinstance(asked, Ask)
+    assert asked.subjects == (Claimed(Reference.parse(PIN), Digest.parse(B)),)
+
+
+@pytest.mark.parametrize(("digests", "covered"), [([A], True), ([B], True), (["sha256:" + "c" * 64], False)])
+def test_a_rule_by_digest_is_about_a_pinned_index_and_its_child_alike(digests: list[str], covered: bool) -> None:
+    policy = make.make_policy(make.OPEN | {"digests": digests})
+    outcome = ask(poll(sync(oci(PIN), claim(f"{PIN}@{B}"))), policy)
+    assert isinstance(outcome, Ask) is covered
+    assert covered or reason(outcome) is Reason.NO_RULE
+
+
+def test_a_chart_is_asked_about_at_the_tag_that_helm_fetches() -> None:
+    chart = sync(helm("oci://registry.example.com/charts", "1.2.3+b.7"))
+    assert reason(ask(review(chart))) is Reason.HELM_OCI
+    asked = ask(review(chart), make.make_policy(make.RESOLVE))
+    assert isinstance(asked, Ask)
+    assert asked.subjects == (Chart(Reference("registry.example.com", "charts/app", "1.2.3_b.7")),)
 
 
 def test_rules_see_kind_namespace_and_name_of_the_object() -> None:
@@ -206,14 +240,6 @@ def test_what_comes_from_outside_is_quoted_and_cut(text: str) -> None:
         assert isinstance(outcome, Refuse)
         assert outcome.message.isprintable()
         assert "x" * 201 not in outcome.message
-
-
-def test_a_child_of_a_pinned_index_is_refused_with_both_digests_and_what_to_do() -> None:
-    outcome = ask(poll(sync(oci(PIN), claim(f"{PIN}@{B}"))))
-    assert isinstance(outcome, Refuse)
-    assert outcome.reason is Reason.SOURCE_MISMATCH
-    for part in (A, B, "not built yet", "pin its linux/amd64 manifest"):
-        assert part in outcome.message
 
 
 # Offline answers
@@ -376,7 +402,15 @@ def reviews(draw: st.DrawFn) -> Document:
     return review(new, draw(st.sampled_from([None, old])), username=username)
 
 
-POLICIES = st.sampled_from([POLICY, CLOSED, make.make_policy(make.EXISTING), make.make_policy(make.ELSEWHERE_WARN)])
+POLICIES = st.sampled_from(
+    [
+        POLICY,
+        CLOSED,
+        make.make_policy(make.RESOLVE),
+        make.make_policy(make.EXISTING),
+        make.make_policy(make.ELSEWHERE_WARN),
+    ]
+)
 
 
 @given(reviews(), POLICIES)
@@ -397,10 +431,13 @@ def test_an_image_that_is_claimed_or_polled_is_never_admitted_unverified(documen
         assert not own or old is None
         assert outcome.reason in {Reason.CLAIM_REMOVED, Reason.NO_DIGEST_YET}
     elif isinstance(outcome, Ask):
-        verified = {str(subject.digest) for subject in outcome.subjects}
+        verified = {str(subject.reference.digest) for subject in outcome.subjects}
         starts = is_poll or old is None or new["spec"] != old["spec"]
         pinned = {image.rpartition("@")[2]} if "@" in image and starts else set()
-        assert verified == pinned | {value.removeprefix(f"{image}@") for value in claimed}
+        # What is claimed of a pin is verified in its place, and has to be in it.
+        assert verified == ({value.removeprefix(f"{image}@") for value in claimed} or pinned)
+        assert all(isinstance(subject, Claimed) for subject in outcome.subjects) is bool(claimed)
+        assert all(subject.image.digest is None or pinned for subject in outcome.subjects if claimed and starts)
 
 
 def claims_of(document: Document | None) -> set[str]:
@@ -421,13 +458,15 @@ def stripped(document: Document) -> Document:
 
 
 @given(reviews(), POLICIES)
-def test_a_question_always_has_a_subject_and_every_subject_a_digest(document: Document, policy: Policy) -> None:
+def test_a_question_always_has_a_subject_and_every_image_a_digest(document: Document, policy: Policy) -> None:
     outcome = ask(document, policy)
     if isinstance(outcome, Ask):
         assert outcome.subjects
         assert len(set(outcome.subjects)) == len(outcome.subjects)
-        assert all(subject.digest is not None and subject.tag is None for subject in outcome.subjects)
-        assert all(policy.covers(subject, outcome.context) for subject in outcome.subjects)
+        references = [subject.reference for subject in outcome.subjects]
+        charts = [isinstance(subject, Chart) for subject in outcome.subjects]
+        assert [reference.digest is None for reference in references] == charts
+        assert all(policy.covers(reference, outcome.context) for reference in references)
 
 
 JSON = st.recursive(

@@ -48,6 +48,15 @@ JSON: st.SearchStrategy[Json] = st.recursive(
 )
 
 
+# Versions that Helm or Config Sync take for a range, for the newest one, or for whatever else is there at the moment.
+INEXACT = (
+    *("", "latest", "*", "x", "X", "1", "1.2", "1.x", "1.2.x", "v1.2.3", "=1.2.3", "^1.2.3", "~1.2.3", "~>1.2.3"),
+    *(">=1.2.3", "<1.2.3", "!=1.2.3", "1.2.3 - 1.4.0", "1.2.3, 1.2.4", "1.2.3 || 1.2.4", "1.2.3|1.2.4", " 1.2.3"),
+    *("1.2.3\n", "01.2.3", "1.2.03", "1.2.3-01", "1.2.3-", "1.2.3+", "1.2.3+a+b", "1.2.3-a..b", "1.2.3_b", "1.2.3.4"),
+    "\u0661.2.3",
+)
+
+
 def difference(new: Document, old: Document, username: str = "jane@example.com") -> Difference:
     found = Difference.of(parse_review(encode(review(new, old, username=username))))
     assert found is not None
@@ -98,6 +107,68 @@ def test_a_claim_is_compared_letter_by_letter(claimed: str, digest: Digest | Non
     source = parse_source(sync(oci("nginx:1")))
     assert isinstance(source, Oci)
     assert source.claimed(claimed) == digest
+
+
+@pytest.mark.parametrize(
+    ("repo", "chart", "version", "reference"),
+    [
+        ("oci://registry.example.com/charts", "app", "1.2.3", "registry.example.com/charts/app:1.2.3"),
+        ("oci://registry.example.com", "app", "1.2.3-rc.1+b.7-x", "registry.example.com/app:1.2.3-rc.1_b.7-x"),
+        ("oci://registry.example.com", "app", "0.0.0", "registry.example.com/app:0.0.0"),
+        ("oci://registry.example.com/charts", "team/app", "10.20.30", "registry.example.com/charts/team/app:10.20.30"),
+        ("oci://localhost:5000/charts", "app", "1.2.3", "localhost:5000/charts/app:1.2.3"),
+        ("oci://registry-1.docker.io/team", "app", "1.2.3", "docker.io/team/app:1.2.3"),
+    ],
+)
+def test_a_chart_is_where_helm_fetches_it(repo: str, chart: str, version: str, reference: str) -> None:
+    source = parse_source(sync(helm(repo, version, chart)))
+    assert isinstance(source, HelmOci)
+    assert str(source.reference()) == reference
+    assert source.claim == f"{repo}@sha256:{version}"
+
+
+CHARTS = "oci://registry.example.com/charts"
+
+
+@pytest.mark.parametrize(
+    ("repo", "chart", "version"),
+    [
+        *((CHARTS, "app", version) for version in INEXACT),
+        (CHARTS, "app", "1.2.3-" + "a" * 128),
+        (CHARTS, "", "1.2.3"),
+        (CHARTS, "app:1.0.0", "1.2.3"),
+        (CHARTS, f"app@{A}", "1.2.3"),
+        (CHARTS, "../app", "1.2.3"),
+        (CHARTS, "App", "1.2.3"),
+        (CHARTS, "app?x=y", "1.2.3"),
+        (CHARTS + "/", "app", "1.2.3"),
+        ("OCI://registry.example.com/charts", "app", "1.2.3"),
+        (" oci://registry.example.com/charts", "app", "1.2.3"),
+        ("oci:registry.example.com/charts", "app", "1.2.3"),
+        ("oci:///charts", "app", "1.2.3"),
+        ("oci://user@registry.example.com/charts", "app", "1.2.3"),
+        ("oci://internal/charts", "app", "1.2.3"),
+        ("oci://docker.io", "app", "1.2.3"),
+    ],
+)
+def test_a_chart_that_is_not_the_same_image_to_helm_whenever_it_looks_is_not_looked_up(
+    repo: str, chart: str, version: str
+) -> None:
+    source = parse_source(sync(helm(repo, version, chart)))
+    assert isinstance(source, HelmOci)
+    with pytest.raises(MalformedError):
+        source.reference()
+
+
+@pytest.mark.parametrize("field", ["chart", "version"])
+@pytest.mark.parametrize("value", [None, 1, 1.2, ["1.2.3"], {}])
+def test_what_names_a_chart_and_is_no_text_names_none(field: str, value: object) -> None:
+    spec = helm(CHARTS)
+    spec["helm"][field] = value
+    source = parse_source(sync(spec))
+    assert isinstance(source, HelmOci)
+    with pytest.raises(MalformedError):
+        source.reference()
 
 
 @pytest.mark.parametrize(

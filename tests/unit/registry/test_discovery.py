@@ -19,6 +19,7 @@ from gate.demo import layouts
 from gate.demo.signer import Signer, list_in_fallback
 from gate.demo.store import Store
 from gate.registry.discovery import Discovery
+from gate.registry.referrers import Listed
 from tests.fakes.registry import StoreClient
 
 REPOSITORY = "acme/config"
@@ -131,6 +132,14 @@ def test_a_referrer_that_is_no_signature_is_not_a_candidate(setup: Setup) -> Non
     assert setup.evidence() == Evidence()
 
 
+def test_an_index_that_refers_to_the_image_is_not_a_candidate(setup: Setup) -> None:
+    subject = layouts.descriptor_fields(Descriptor(OCI_MANIFEST, DIGEST, 1))
+    index = json.loads(layouts.index([])) | {"subject": subject}
+    setup.store.push_manifest(REPOSITORY, json.dumps(index).encode(), OCI_INDEX)
+    assert setup.client.referrers_api(REPOSITORY, DIGEST, Deadline.after(5, lambda: 0.0)) != Listed()
+    assert setup.evidence() == Evidence()
+
+
 def test_a_referrer_is_classified_by_its_own_manifest_not_by_the_list(setup: Setup) -> None:
     # cosign writes the config's media type as the artifact type of the fallback index.
     setup.store.referrers_api = False
@@ -186,6 +195,36 @@ def test_large_referrers_do_not_use_up_the_bytes_before_a_small_signature(setup:
     evidence = setup.evidence()
     assert len(signatures(evidence)) == 1
     assert Reason.LIMIT in reasons(evidence)
+
+
+def push_padded(setup: Setup, *sizes: int) -> None:
+    """Push a referrer of about each size, which has no signature to speak of."""
+    for number, size in enumerate(sizes):
+        padding = {"annotations": {"n": str(number)}, "padding": "x" * size}
+        SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST, document=b"{}", manifest=padding)
+
+
+def test_what_a_list_takes_is_part_of_the_16_mib(setup: Setup) -> None:
+    setup.store.referrers_api = False
+    push_padded(setup, *[3 * limits.MIB] * 3, limits.MIB * 5 // 2)
+    assert reasons(setup.evidence()) == []
+    raw, media_type = setup.store.manifest(REPOSITORY, DIGEST.tag) or (b"", "")
+    setup.store.push_manifest(REPOSITORY, raw + b" " * limits.MIB, media_type, tag=DIGEST.tag)
+    assert reasons(setup.evidence()) == [Reason.LIMIT]
+
+
+@pytest.mark.parametrize(("size", "problems"), [(3 * limits.MIB, []), (4 * limits.MIB - 5000, [Reason.LIMIT])])
+def test_what_the_tag_takes_is_part_of_the_16_mib(setup: Setup, size: int, problems: list[Reason]) -> None:
+    push_padded(setup, *[3 * limits.MIB] * 3, 3 * limits.MIB - 20_000)
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST, payload=b" " * 60_000, manifest={"padding": "x" * size})
+    assert reasons(setup.evidence()) == problems
+
+
+def test_annotations_that_are_too_large_are_a_limit_and_not_a_bad_candidate(setup: Setup) -> None:
+    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST, annotations={"x": "y" * limits.ANNOTATIONS_BYTES})
+    evidence = setup.evidence()
+    assert (len(signatures(evidence)), refusals(evidence), reasons(evidence)) == (1, [], [Reason.LIMIT])
 
 
 def test_more_signatures_in_one_manifest_than_the_limit_are_a_problem(setup: Setup) -> None:

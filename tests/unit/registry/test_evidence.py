@@ -6,17 +6,22 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
-from gate.core.oci import Descriptor, Digest
+from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest
+from gate.core.platforms import Listing
 from gate.core.reasons import Reason
 from gate.core.signature import Claim, Evidence, RefusedCandidate, UntrustedSignature
+from gate.demo import layouts
 from gate.demo.signer import Signer
 from gate.demo.store import Store
 from gate.registry.evidence import EvidenceStore, Flights, Kept, RegistrySource
+from gate.registry.listings import KeptListing, ListingStore
+from gate.registry.referrers import Listed
 from tests.fakes.registry import StoreClient
 
 HOST, REPOSITORY = "registry.example", "acme/config"
@@ -142,7 +147,7 @@ class Slow(StoreClient):
         super().__init__(store)
         self.go = threading.Event()
 
-    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...] | None:
+    def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> Listed | None:
         assert self.go.wait(10)
         return super().referrers_api(repository, digest, deadline)
 
@@ -198,7 +203,7 @@ def test_a_deadline_that_has_passed_is_not_waited_for(setup: Setup) -> None:
 
 def test_a_bug_in_a_search_reaches_everybody_who_waits_and_the_next_question_searches_again(setup: Setup) -> None:
     class Buggy(StoreClient):
-        def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> tuple[Descriptor, ...] | None:
+        def referrers_api(self, repository: str, digest: Digest, deadline: Deadline) -> Listed | None:
             raise RuntimeError
 
     buggy = Buggy(setup.store)
@@ -207,6 +212,135 @@ def test_a_bug_in_a_search_reaches_everybody_who_waits_and_the_next_question_sea
         for _ in range(2):
             with pytest.raises(RuntimeError):
                 source.evidence(REPOSITORY, DIGEST, Deadline.after(5, lambda: 0.0))
+
+
+# What indexes list
+
+
+def index_of(setup: Setup, *children: Digest, tag: str = "v1") -> Digest:
+    entries = [layouts.descriptor_fields(Descriptor(OCI_MANIFEST, child, 1)) for child in children]
+    return setup.store.push_manifest(REPOSITORY, layouts.index(entries), OCI_INDEX, tag=tag)
+
+
+def listed(setup: Setup, name: Digest | str) -> tuple[Digest, ...] | None:
+    found = setup.source.listing(REPOSITORY, name, Deadline.after(5, lambda: setup.time))
+    return None if found is None else found.manifests
+
+
+def test_what_a_digest_lists_is_asked_for_once(setup: Setup) -> None:
+    index = index_of(setup, DIGEST)
+    assert setup.source.known_listing(REPOSITORY, index) is None
+    assert listed(setup, index) == (DIGEST,)
+    setup.time = 1e6
+    assert listed(setup, index) == (DIGEST,)
+    assert setup.source.known_listing(REPOSITORY, index) is not None
+    assert len(setup.client.requests) == 1
+
+
+def test_what_a_tag_lists_is_asked_for_again_after_five_seconds(setup: Setup) -> None:
+    index_of(setup, DIGEST)
+    assert listed(setup, "v1") == (DIGEST,)
+    index_of(setup, Digest.of(b"new"))
+    setup.time = 4.9
+    assert listed(setup, "v1") == (DIGEST,)
+    setup.time = 5.0
+    assert listed(setup, "v1") == (Digest.of(b"new"),)
+
+
+def test_a_tag_of_another_repository_is_another_tag(setup: Setup) -> None:
+    index_of(setup, DIGEST)
+    listed(setup, "v1")
+    assert setup.source.known_listing("acme/other", "v1") is None
+
+
+def test_what_a_tag_listed_stands_only_while_the_registry_cannot_say(setup: Setup) -> None:
+    index_of(setup, DIGEST)
+    listed(setup, "v1")
+    setup.time = 60.0
+    setup.client.fail("*", OUTAGE)
+    assert listed(setup, "v1") == (DIGEST,)
+    with pytest.raises(UnavailableError) as caught:
+        listed(setup, "v2")
+    assert caught.value is OUTAGE
+    setup.client.recover()
+    setup.store.untag(REPOSITORY, "v1")
+    assert listed(setup, "v1") is None
+    setup.client.fail("*", OUTAGE)
+    with pytest.raises(UnavailableError):
+        listed(setup, "v1")
+
+
+def test_who_has_no_time_learns_nothing_about_the_registry_and_it_is_no_outage(setup: Setup) -> None:
+    setup.client.fail("*", OUTAGE)
+    with pytest.raises(UnavailableError) as caught:
+        setup.source.listing(REPOSITORY, "v1", Deadline(0.0, lambda: 0.0))
+    assert (caught.value.reason, caught.value.outage) == (Reason.DEADLINE, False)
+
+
+def test_sixty_four_looks_at_one_index_are_one_request(setup: Setup) -> None:
+    index = index_of(setup, DIGEST)
+    with ThreadPoolExecutor(64) as crowd:
+        deadline = Deadline.after(60, lambda: 0.0)
+        answers = [crowd.submit(setup.source.listing, REPOSITORY, index, deadline) for _ in range(64)]
+        assert len({answer.result(10) for answer in answers}) == 1
+    assert len(setup.client.requests) == 1
+
+
+def test_what_is_expected_is_asked_for_before_anybody_waits_for_it(setup: Setup) -> None:
+    index = index_of(setup, DIGEST)
+    setup.source.expect_listing(REPOSITORY, index)
+    while setup.source.known_listing(REPOSITORY, index) is None:
+        time.sleep(0.001)
+    assert listed(setup, index) == (DIGEST,)
+    assert len(setup.client.requests) == 1
+
+
+class LateListings(ListingStore):
+    """What is kept arrives just after somebody has looked for it in vain."""
+
+    looked = False
+
+    def get(self, key: tuple[str, str, str]) -> KeptListing | None:
+        found = super().get(key) if self.looked else None
+        self.looked = True
+        return found
+
+
+def test_a_look_that_ended_just_before_the_next_begins_is_not_repeated(setup: Setup) -> None:
+    setup.kept.listings = LateListings()
+    setup.kept.listings.put((HOST, REPOSITORY, "v1"), KeptListing(Listing(DIGEST, (DIGEST,), None), 0.0))
+    assert listed(setup, "v1") == (DIGEST,)
+    assert setup.client.requests == []
+
+
+def test_expecting_a_listing_above_the_limit_of_searches_is_no_error_and_asking_for_it_is(setup: Setup) -> None:
+    source = RegistrySource(
+        HOST, setup.client, setup.kept, replace(setup.source.flights, limit=0), setup.source.requests
+    )
+    source.expect_listing(REPOSITORY, DIGEST)
+    with pytest.raises(UnavailableError) as caught:
+        source.listing(REPOSITORY, DIGEST, Deadline.after(5, lambda: 0.0))
+    assert (caught.value.reason, caught.value.outage) == (Reason.BUSY, False)
+
+
+def test_listings_make_room_by_their_number_and_by_what_they_list() -> None:
+    def kept(number: int) -> KeptListing:
+        return KeptListing(Listing(DIGEST, (DIGEST,) * number, None), 0.0)
+
+    by_number = ListingStore(entries=2)
+    for name in ("a", "b", "a", "c"):
+        by_number.put((HOST, REPOSITORY, name), kept(1))
+    assert [by_number.get((HOST, REPOSITORY, name)) is None for name in "abc"] == [False, True, False]
+    by_size = ListingStore(listed=10)
+    for name, number in (("a", 4), ("b", 4), ("b", 5), ("a", 5)):
+        by_size.put((HOST, REPOSITORY, name), kept(number))
+    assert [by_size.get((HOST, REPOSITORY, name)) is None for name in "ab"] == [False, False]
+    by_size.get((HOST, REPOSITORY, "b"))
+    by_size.put((HOST, REPOSITORY, "c"), kept(1))
+    assert [by_size.get((HOST, REPOSITORY, name)) is None for name in "abc"] == [True, False, False]
+    by_size.drop((HOST, REPOSITORY, "b"))
+    by_size.put((HOST, REPOSITORY, "d"), kept(9))
+    assert [by_size.get((HOST, REPOSITORY, name)) is None for name in "cd"] == [False, False]
 
 
 def test_the_least_recently_used_entry_goes_first_when_there_are_too_many() -> None:

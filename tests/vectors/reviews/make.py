@@ -17,7 +17,7 @@ from typing import Any
 
 from gate.core.globs import ImageGlob
 from gate.core.oci import Digest
-from gate.core.policy import Fail, Match, NoMatch, Policy, Rule, SourceChoice, Sources
+from gate.core.policy import Fail, HelmOciChoice, Match, NoMatch, Policy, Rule, SourceChoice, Sources
 from gate.fronts.admission import parse_review
 from gate.fronts.configsync import Ask, Offline, examine, offline
 from tests.fakes.reviews import (
@@ -45,6 +45,7 @@ DECISIONS = {"allow": "admit", "deny": "deny", "verify": "verify"}
 TAG, PIN, TAG_AND_PIN = f"{IMAGE}:v1", f"{IMAGE}@{A}", f"{IMAGE}:v1@{A}"
 ANOTHER = "registry.example.com/team/another:v1"
 CHARTS, WEB = "oci://registry.example.com/charts", "https://charts.example.com"
+CHART = "registry.example.com/charts/app"
 HEX_A, HEX_B = A.removeprefix("sha256:"), B.removeprefix("sha256:")
 
 OPEN: Document = {"noMatch": "deny", "git": "allow", "helmHttp": "allow", "requireDigest": False, "images": ["**"]}
@@ -53,6 +54,7 @@ CLOSED = {**OPEN, "git": "deny", "helmHttp": "deny", "requireDigest": True}
 ELSEWHERE = {**OPEN, "images": ["registry.example.com/platform/**"]}
 ELSEWHERE_WARN = {**ELSEWHERE, "noMatch": "warn"}
 ONLY_A = {**OPEN, "digests": [A]}
+RESOLVE = {**OPEN, "helmOci": "resolve"}
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Case:
     reason: str | None = None
     digests: tuple[str, ...] = ()
     policy: Document | None = None
+    tags: tuple[str, ...] = ()  # of a chart, which has no digest before it is looked up
 
     @property
     def decision(self) -> str:
@@ -175,10 +178,12 @@ def _step_3(s: Shape) -> Iterator[Case]:
     yield Case("3-tag-and-pin-created", s.review(s.sync(oci(TAG_AND_PIN))), digests=(A,))
     yield Case("3-pin-switched-stale-claim", s.review(_respec(tag, oci(PIN)), tag), digests=(A,))
     yield Case("3-pin-dir-changed", s.review(pinned, _respec(pinned, oci(PIN))), digests=(A,))
-    yield Case("3-pin-dir-changed-child", s.review(child, _respec(child, oci(PIN))), "source-mismatch")
+    yield Case("3-pin-dir-changed-child", s.review(child, _respec(child, oci(PIN))), digests=(B,))
     yield Case("3-tag-dir-changed", s.review(_respec(tag, oci(TAG, dir="b")), tag), "no-digest-yet")
     yield Case("3-pin-poll", _poll_of(s, PIN, f"{PIN}@{A}"), digests=(A,))
-    yield Case("3-pin-poll-child", _poll_of(s, PIN, f"{PIN}@{B}"), "source-mismatch")
+    yield Case("3-pin-poll-child", _poll_of(s, PIN, f"{PIN}@{B}"), digests=(B,))
+    yield Case("3-pin-poll-child-rule-by-pin", _poll_of(s, PIN, f"{PIN}@{B}"), digests=(B,), policy=ONLY_A)
+    yield Case("3-pin-poll-child-no-rule", _poll_of(s, PIN, f"{PIN}@{B}"), "no-rule", policy=ELSEWHERE)
 
 
 def _respec(held: Document, spec: Document) -> Document:
@@ -196,7 +201,7 @@ def _step_4(s: Shape) -> Iterator[Case]:
     yield Case("4-created-with-stale-claim", s.review(s.sync(oci(TAG), claim(f"{ANOTHER}@{A}"))), _MISMATCH)
     yield Case("4-pin-claimed", _claimed(s, oci(PIN), claim(f"{PIN}@{A}")), digests=(A,))
     yield Case("4-tag-and-pin-claimed", _claimed(s, oci(TAG_AND_PIN), claim(f"{TAG_AND_PIN}@{A}")), digests=(A,))
-    yield Case("4-pin-claimed-child", _claimed(s, oci(PIN), claim(f"{PIN}@{B}")), _MISMATCH)
+    yield Case("4-pin-claimed-child", _claimed(s, oci(PIN), claim(f"{PIN}@{B}")), digests=(B,))
     yield Case("4-pin-claimed-once", _claimed(s, oci(PIN), claim(PIN)), _MISMATCH)
     yield Case("4-another-tag", _claimed(s, oci(TAG), claim(f"{IMAGE}:v2@{A}")), _MISMATCH)
     yield Case("4-another-image", _claimed(s, oci(TAG), claim(f"{ANOTHER}@{A}")), _MISMATCH)
@@ -215,6 +220,7 @@ def _step_4(s: Shape) -> Iterator[Case]:
     yield Case("4-old-reconciler-polls-on-git", s.poll(s.sync(git(), claim(f"{TAG}@{A}"))), _MISMATCH)
     yield Case("4-claim-on-helm-http", _claimed(s, helm(WEB), claim(f"{WEB}@sha256:1.2.3")), _MISMATCH)
     yield Case("4-claim-on-helm-oci", _claimed(s, helm(CHARTS), claim(f"{CHARTS}@sha256:1.2.3")), "helm-oci")
+    yield Case("4-chart-claimed-on-git", _claimed(s, git(), claim(f"{CHARTS}@sha256:1.2.3")), _MISMATCH)
     yield Case("4-claim-without-a-rule", _claimed(s, oci(TAG), claim(f"{TAG}@{A}")), "no-rule", policy=ELSEWHERE)
 
 
@@ -287,7 +293,35 @@ def _malformed(s: Shape) -> Iterator[Case]:
     yield Case("m-generated-name", s.review(changed(good, generateName="x-"), name=""), "no-digest-yet")
 
 
-GROUPS = (_step_0, _step_1, _step_2, _step_3, _step_4, _steps_5_to_7, _malformed)
+def _charts(s: Shape) -> Iterator[Case]:
+    """Helm charts in a registry, where the policy lets their versions be looked up."""
+    chart, on_oci = s.sync(helm(CHARTS)), s.sync(oci(TAG))
+    claimed = _claimed(s, helm(CHARTS), claim(f"{CHARTS}@sha256:1.2.3"))
+    found: Document = {"tags": ("1.2.3",), "policy": RESOLVE}
+    yield Case("h-created", s.review(chart), **found)
+    yield Case("h-switched", s.review(chart, on_oci), **found)
+    yield Case("h-claimed", claimed, **found)
+    yield Case("h-claimed-pair", _claimed(s, helm(CHARTS), pair(CHARTS, "1.2.3")), **found)
+    yield Case("h-poll", s.poll(s.sync(helm(CHARTS), claim(f"{CHARTS}@sha256:1.2.3"))), **found)
+    yield Case("h-switched-stale-claim", s.review(_respec(claimed_tag(s), helm(CHARTS)), claimed_tag(s)), **found)
+    yield Case("h-build", s.review(s.sync(helm(CHARTS, "1.2.3-rc.1+b.7"))), tags=("1.2.3-rc.1_b.7",), policy=RESOLVE)
+    others = {"another-version": f"{CHARTS}@sha256:1.2.4", "another-repo": f"{CHARTS}/x@sha256:1.2.3", "image": CHART}
+    for name, other in others.items():
+        yield Case(f"h-claimed-{name}", _claimed(s, helm(CHARTS), claim(other)), _MISMATCH, policy=RESOLVE)
+    yield Case("h-poll-without", s.poll(chart), "no-annotation", policy=RESOLVE)
+    yield Case("h-reconciler-removes", _removed_from_chart(s, own=True), "no-annotation", policy=RESOLVE)
+    yield Case("h-somebody-removes", _removed_from_chart(s, own=False), "claim-removed", policy=RESOLVE)
+    yield Case("h-no-rule", s.review(chart), "no-rule", policy={**ELSEWHERE, "helmOci": "resolve"})
+    for name, version in {"latest": "latest", "empty": "", "range": "^1.2.0", "minor": "1.2", "v": "v1.2.3"}.items():
+        yield Case(f"h-version-{name}", s.review(s.sync(helm(CHARTS, version))), "helm-oci", policy=RESOLVE)
+
+
+def claimed_tag(s: Shape) -> Document:
+    """An OCI source with its claim."""
+    return s.sync(oci(TAG), claim(f"{TAG}@{A}"))
+
+
+GROUPS = (_step_0, _step_1, _step_2, _step_3, _step_4, _steps_5_to_7, _charts, _malformed)
 
 
 def cases() -> Iterator[tuple[str, Case]]:
@@ -304,7 +338,12 @@ def make_policy(choices: Document) -> Policy:
         tuple(ImageGlob.parse(glob) for glob in choices["images"]),
         digests=tuple(Digest.parse(text) for text in choices.get("digests", ())),
     )
-    sources = Sources(SourceChoice(choices["git"]), SourceChoice(choices["helmHttp"]), choices["requireDigest"])
+    sources = Sources(
+        SourceChoice(choices["git"]),
+        SourceChoice(choices["helmHttp"]),
+        choices["requireDigest"],
+        HelmOciChoice(choices.get("helmOci", "deny")),
+    )
     return Policy(NoMatch(choices["noMatch"]), sources, (Rule("images", match, Fail()),))
 
 
@@ -320,7 +359,7 @@ def files() -> dict[str, str]:
                 "uid": request["request"]["uid"],
                 "decision": case.decision,
                 "reason": case.reason,
-                "subjects": [f"{IMAGE}@{digest}" for digest in case.digests],
+                "subjects": [f"{IMAGE}@{digest}" for digest in case.digests] + [f"{CHART}:{tag}" for tag in case.tags],
             },
             "message": None if isinstance(outcome, Ask) else outcome.message,
             "policy": choices,
