@@ -16,6 +16,7 @@ from gate.core.reasons import Reason
 from gate.core.trust import TrustedRoot, Window, parse_trusted_root
 from gate.trust.publicgood import (
     REFRESH_SECONDS,
+    STAGING_URL,
     URL,
     PublicGood,
     Shipped,
@@ -336,8 +337,18 @@ def test_a_command_goes_on_with_the_shipped_root_when_nobody_answers(setup: Setu
     assert setup.good.fresh().root.source == SHIPPED
 
 
-def test_the_installed_package_carries_a_root_that_can_be_used() -> None:
-    shipped = read_shipped()
+@pytest.mark.parametrize("url", [URL, STAGING_URL])
+def test_the_installed_package_carries_a_root_that_can_be_used(url: str) -> None:
+    shipped = read_shipped(url)
     assert newest(parse_trusted_root(shipped.trusted_root)) > datetime(2021, 1, 1, tzinfo=UTC)
     assert shipped.release.startswith("4.5.")
     assert b'"_type"' in shipped.tuf_root
+
+
+def test_an_instance_that_the_package_does_not_carry_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"carries nothing of https://tuf\.example; install"):
+        read_shipped("https://tuf.example")
+
+
+def test_another_instance_is_another_root() -> None:
+    assert read_shipped().trusted_root != read_shipped(STAGING_URL).trusted_root
