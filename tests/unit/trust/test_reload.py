@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from gate.core.errors import ConfigError
-from gate.core.policy import Policy
+from gate.core.oci import Digest
+from gate.core.policy import Policy, Signatures
 from gate.demo.signer import Signer
 from gate.trust.policyfile import load_policy
 from gate.trust.publicgood import PublicGood, Trusted
 from gate.trust.reload import AGAIN_SECONDS, PolicySet
 from gate.trust.roots import Roots
 from tests.fakes.mount import Mount
+from tests.fakes.sigstore.box import Sigstore
 from tests.unit.trust.test_reading import trusted
 
 KEY, NEXT = Signer.generate().public_pem, Signer.generate().public_pem
@@ -117,6 +119,40 @@ def test_a_changed_key_is_taken(running: Setup) -> None:
     running.mount.update({"policy.yaml": document("one"), "key.pub": NEXT})
     running.look()
     assert running.policies.policy() != before
+
+
+def keyless(root: bytes) -> dict[str, bytes]:
+    """Return the files of a policy whose trust root is one of them."""
+    authority = "{name: a, trustRoot: {file: root.json}, keyless: {identities: [{issuer: https://i, subject: s}]}}"
+    policy = document("one").replace(b"{name: a, key: {file: key.pub}}", authority.encode())
+    return {"policy.yaml": policy, "root.json": root}
+
+
+def trust_root(setup: Setup) -> Digest:
+    (rule,) = setup.policies.policy().rules
+    assert isinstance(rule.requirement, Signatures)
+    (authority,) = rule.requirement.authorities
+    assert authority.root is not None
+    return authority.root.digest
+
+
+def test_a_changed_trust_root_is_taken(setup: Setup) -> None:
+    first, second = Sigstore.create().trusted_root(), Sigstore.create(name="other").trusted_root()
+    setup.mount.update(keyless(first))
+    setup.start()
+    assert trust_root(setup) == Digest.of(first)
+    setup.mount.update(keyless(second))
+    assert setup.look() is None
+    assert trust_root(setup) == Digest.of(second)
+
+
+def test_a_trust_root_that_is_none_leaves_the_one_before_in_force_and_is_told(setup: Setup) -> None:
+    first = Sigstore.create().trusted_root()
+    setup.mount.update(keyless(first))
+    setup.start()
+    setup.mount.update(keyless(b"{}"))
+    assert "cannot be used: mediaType" in str(setup.look())
+    assert trust_root(setup) == Digest.of(first)
 
 
 def test_files_that_have_not_changed_are_not_read(running: Setup) -> None:
