@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -136,6 +137,19 @@ def test_a_good_bundle_is_not_anothers(tmp_path: Path, capsys: pytest.CaptureFix
     other.write_bytes(Signer.generate().public_pem)
     words = [str(other) if word.endswith("key.pub") else word for word in recorded.words(recorded.digest)]
     assert refused(words, capsys).startswith("bad-signature: ")
+
+
+@pytest.mark.parametrize("name", ["managed-key-happy-path", "happy-path-v0.3"])
+def test_a_log_is_required_of_keys_and_identities_alike(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = case(name)
+    bundle = json.loads((recorded.directory / "bundle.sigstore.json").read_text())
+    del bundle["verificationMaterial"]["tlogEntries"]
+    (tmp_path / "unlogged.json").write_text(json.dumps(bundle))
+    words = recorded.words(recorded.digest)
+    words[words.index("--bundle") + 1] = str(tmp_path / "unlogged.json")
+    assert refused(words, capsys).startswith("no-log-entry: ")
 
 
 @pytest.mark.parametrize("wrong", [IDENTITY, ISSUER])
