@@ -89,3 +89,13 @@ def test_the_webhook_and_the_namespace_of_gate_are_what_is_protected(policies: d
     assert selector == {"matchLabels": {"kubernetes.io/metadata.name": one(base, "Namespace")["metadata"]["name"]}}
     webhook = one(base, "ValidatingWebhookConfiguration")["metadata"]["name"]
     assert f".metadata.name != '{webhook}'" in spec["validations"][0]["expression"]
+
+
+def test_the_page_about_the_companions_has_a_row_for_each(policies: dict[str, Manifest]) -> None:
+    page = (MANIFESTS.parent / "docs" / "companion.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `([a-z-]+)` \|", page.partition("## git-outside")[0], re.MULTILINE))
+    assert rows == {*policies, "git-outside"}
+    components = {each.name for each in (MANIFESTS / "components").iterdir()}
+    assert rows == {each for each in components if (MANIFESTS / "components" / each / "policy.yaml").exists()} | {
+        "git-outside"
+    }
