@@ -42,7 +42,10 @@ class Reconciler:
 
     def poll(self) -> Answer:
         """Fetch the source, announce it, write the status; return what the API server said of the announcement."""
-        commit, value = self._fetch()
+        return self.announce(*self._fetch())
+
+    def announce(self, commit: str, value: str | None) -> Answer:
+        """Announce ``value`` as what was fetched, write the status; return what the API server said."""
         answer = self.patch({CLAIM: value})
         self._report(commit, None if answer.ok else error_text(self.sync.kind, answer))
         return answer

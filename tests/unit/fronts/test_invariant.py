@@ -41,7 +41,6 @@ BOOKKEEPING = {"managedFields", "resourceVersion", "generation"}
 
 IMAGES = (TAG, IMAGE, PIN, f"{TAG}@{A}", f"{IMAGE}@{B}")
 SOURCES = (*map(oci, IMAGES), oci(TAG, dir="b"), oci(TAG, period="0s"), git(), helm(WEB), helm(CHARTS))
-OLDER = (None, None, None, *SOURCES)  # most often nothing but the claims changes, or not even these
 BESIDE = ("managedFields", "generation", "resourceVersion", "labels")
 POLICIES = tuple(map(make.make_policy, (make.OPEN, make.EXISTING, make.CLOSED, make.RESOLVE, make.ELSEWHERE_WARN)))
 EXEMPT = tuple(Exempt(reason, f"{reason}: x") for reason in (Reason.EXCEPTION, Reason.STATIC_PASS))
@@ -79,11 +78,13 @@ def questions(draw: st.DrawFn) -> Question:
     about = claims_about(source["oci"]["image"] if "oci" in source else TAG)
     new = sync(source, about[draw(CLAIMS)], kind=kind, version=version)
     old = copy.deepcopy(new)
-    old["spec"] = draw(st.sampled_from(OLDER)) or old["spec"]
-    if draw(st.booleans()):
+    change = draw(st.sampled_from(("nothing", "claims", "anything")))
+    if change != "nothing":
         old["metadata"]["annotations"] = about[draw(CLAIMS)]
+    if change == "anything":
+        old["spec"] = draw(st.sampled_from(SOURCES))
     new["metadata"][draw(st.sampled_from(BESIDE))] = "another"
-    held = draw(st.sampled_from((old, old, None)))
+    held = draw(st.sampled_from((old, old, old, None)))
     own = draw(st.booleans())
     username = RECONCILERS[kind] if own else draw(st.sampled_from(SENDERS))
     operation = draw(st.sampled_from((None, None, None, "CONNECT")))
