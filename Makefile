@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := install
-.PHONY: install demo test e2e bench lint tools lock clean
+.PHONY: install demo test e2e bench lint docs tools mutants lock clean
 
 install: $(VENV)/.installed
 
@@ -42,6 +42,19 @@ lint: $(VENV)/.developed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.installed  ## write what docs/ has from the code anew; a test says when that is due
+	$(BIN)/python -m tests.reasons_page
+
+# Slow, so not part of continuous integration. MUTANTS="gate.core.trust.*" looks at some of them alone.
+mutants: $(VENV)-mutants/.installed  ## what the tests of gate/core would not notice
+	$(VENV)-mutants/bin/mutmut run $(MUTANTS)
+	$(VENV)-mutants/bin/python tests/mutants.py
+
+$(VENV)-mutants/.installed: requirements-mutants.lock
+	$(PYTHON) -m venv $(VENV)-mutants
+	$(VENV)-mutants/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-mutants.lock
+	@touch $@
+
 tools:  ## the tools of the end-to-end suite, built once into a cache outside the checkout (needs Go)
 	$(PYTHON) tests/e2e/tools/build.py
 
@@ -51,4 +64,4 @@ lock:  ## write the locks anew; nothing else changes them
 	./.ci/lock $(VENV)-lock/bin/uv
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-mutants mutants .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis
