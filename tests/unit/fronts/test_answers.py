@@ -34,7 +34,7 @@ LOOKS_UNSIGNED = (
 
 def asked(kind: str) -> Ask:
     review = parse_review(encode(poll(sync(oci(f"{IMAGE}:v1"), claim(f"{IMAGE}:v1@{A}"), kind=kind))))
-    outcome = examine(review, POLICY)
+    outcome = examine(review, POLICY, NOW)
     assert isinstance(outcome, Ask)
     return outcome
 
