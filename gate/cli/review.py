@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from gate import compose  # noqa: PLC0415 (help does not wait for it)
 
-    policy = compose.load_policy(settings)
+    policy = compose.load_policy_offline(settings) if arguments.offline else compose.load_policy(settings)
     try:
         reviews = list(strictjson.split(data, limit=STREAM_BYTES))
     except MalformedError as error:
