@@ -172,7 +172,11 @@ def application(settings: Settings) -> Flask:
     if settings.registries is not None:
         listed = RegistriesFile(settings.registries, entries, registries.update, time.monotonic)
     gate = Gate(_Sources.over(registries, frozenset(), listed).source, now, KeptChecks())
-    details = (policies.trust_root, policies.problem, *(() if listed is None else (listed.problem,)))
+
+    def lapsed() -> str | None:
+        return "; ".join(policies.policy().without_effect(now())) or None
+
+    details = (policies.trust_root, policies.problem, lapsed, *(() if listed is None else (listed.problem,)))
     return create_app(reviewer(gate, policies.policy), time.monotonic, ready=lambda: None, details=details)
 
 

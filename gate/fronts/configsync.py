@@ -148,7 +148,7 @@ def _check_chart(chart: HelmOci, policy: Policy) -> Refuse | None:
 
 def _refuse_chart(chart: HelmOci, why: str) -> Refuse:
     advice = "package the rendered configuration as an OCI source and sign that"
-    return _refuse(Reason.HELM_OCI, f"the Helm chart in {quote(chart.repo)} {why}; {advice}")
+    return _refuse(Reason.HELM_OCI, f"the Helm chart in {quote(chart.repo)} {why}; {advice}", chart.references)
 
 
 def _judged_claims(change: Change) -> tuple[str, ...]:
@@ -218,9 +218,9 @@ def _check_silence(change: Change) -> Refuse | None:
     if not asks or change.claims or not isinstance(change.source, Oci | HelmOci):
         return None
     source = change.source
-    image, about = (source.image, (source.reference,)) if isinstance(source, Oci) else (source.repo, ())
+    image = source.image if isinstance(source, Oci) else source.repo
     what = f"the reconciler asks to sync {_quote_image(image)} without naming its digest"
-    return _refuse(Reason.NO_ANNOTATION, f"{what}; Config Sync names it since version 1.20", about)
+    return _refuse(Reason.NO_ANNOTATION, f"{what}; Config Sync names it since version 1.20", source.references)
 
 
 def _subjects(change: Change, policy: Policy) -> tuple[Subject, ...]:

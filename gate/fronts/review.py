@@ -11,7 +11,7 @@ from gate.core.deadline import Deadline
 from gate.core.leniency import NEVER_SOFTENED, soften
 from gate.core.policy import Context, Policy
 from gate.core.reasons import Reason
-from gate.core.report import describe, verdict_name
+from gate.core.report import describe
 from gate.core.strictjson import Json
 from gate.core.subjects import Subject
 from gate.core.verdict import Decision, Unavailable
@@ -136,10 +136,4 @@ def _describe(decision: Decision) -> Record:
     described = describe(decision)
     described["candidates"] = [*strictjson.expect_array(described["candidates"], "candidates")][:RECORDED_CANDIDATES]
     subject = None if decision.subject is None else str(decision.subject)
-    refused = decision.refused
-    described["refused"] = (
-        None
-        if refused is None
-        else {"verdict": verdict_name(refused), "reason": str(refused.reason), "message": refused.message}
-    )
     return {"subject": subject, "evidence": "kept" if decision.kept else "asked", **described}

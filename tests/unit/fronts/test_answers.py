@@ -16,6 +16,7 @@ from gate.fronts.admission import parse_review
 from gate.fronts.answers import answer_operator, answer_tenant
 from gate.fronts.configsync import Answer, Ask, conclude, examine
 from tests.fakes.reviews import IMAGE, A, B, claim, encode, oci, poll, sync
+from tests.fakes.signing import NOW
 
 ONE, TWO = Reference.parse(f"{IMAGE}@{A}"), Reference.parse(f"{IMAGE}@{B}")
 SECRET = "released by jane@example.com with token s3cr3t"
