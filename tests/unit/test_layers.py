@@ -30,6 +30,7 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "gate.registry.urls": ("gate.trust.policyfile", "gate.kube.api", "gate.service", "gate.demo.store"),
     "gate.trust.policyfile": ("gate.registry.client", "gate.kube.api", "gate.service", "gate.fronts.admission"),
     "gate.kube.api": ("gate.registry.client", "gate.trust.policyfile", "gate.service"),
+    "gate.inquiry": ("gate.service", "gate.fronts.admission"),
     "gate.service": ("gate.fronts.admission", "gate.server.app", "gate.cli.verify"),
     "gate.fronts.admission": ("gate.server.app", "gate.demo.store", "gate.cli.verify", "tuf"),
     "gate.server.logs": ("gate.demo.store", "gate.cli.verify"),

@@ -358,6 +358,13 @@ def test_a_blob_has_the_size_that_its_descriptor_says(disk: Disk) -> None:
         layout.blob(REPOSITORY, Descriptor("x", digest, 4), 3, DEADLINE)
 
 
+def test_a_blob_that_claims_to_be_too_long_is_not_read(disk: Disk) -> None:
+    layout = Layout.open(disk.path)
+    with pytest.raises(UnavailableError, match="11 bytes, more than the 10") as caught:
+        layout.blob(REPOSITORY, Descriptor("x", DIGEST, 11), 10, DEADLINE)
+    assert caught.value.reason is Reason.LIMIT
+
+
 def test_a_manifest_that_is_longer_than_its_listing_says_is_refused(disk: Disk) -> None:
     layout, digest = Layout.open(disk.path), disk.image()
     with pytest.raises(UnavailableError) as caught:
