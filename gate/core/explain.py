@@ -68,7 +68,7 @@ def _conclude(policy: Policy, reference: Reference, context: Context, *, admitte
     if refusing is not None:
         return f"refused: rule {quote(refusing.name)} refuses it whoever signs it", True
     if admitted:
-        return "admitted, whatever the rules say, as long as that has not ended", False
+        return "admitted, also where the rules refuse it, until what is said below ends", False
     if all(rule.mode is Mode.AUDIT for rule in matching):
         verdict = unmatched(reference, policy.no_match)
         return verdict.message, isinstance(verdict, Denied)

@@ -90,7 +90,7 @@ def _term(path: Path, term: Term, now: datetime) -> Iterator[Finding]:
     if lapse is not None:
         yield error(path, f"until {until} has no effect: {lapse}")
     elif term.until - now <= SOON:
-        yield warning(path, f"ends soon, at {until}; what it admits is refused from then on")
+        yield warning(path, f"ends soon, at {until}")
 
 
 def _rule(path: Path, rule: Rule) -> Iterator[Finding]:

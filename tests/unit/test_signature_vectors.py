@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.fakes.roots import FakeRoots
 
 from gate.core import formats
 from gate.core.oci import Digest, Manifest, Reference, parse_manifest
@@ -14,6 +13,7 @@ from gate.core.signature import Candidate, Evidence
 from gate.core.verdict import Verified
 from gate.core.verify import decide
 from gate.trust.policyfile import load_policy
+from tests.fakes.roots import FakeRoots
 from tests.fakes.signing import NOW
 from tests.vectors.signatures import make
 

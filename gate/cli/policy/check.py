@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import pathlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from gate.cli import options
 from gate.cli.images import LAYOUT_PREFIX
 from gate.core import limits
 from gate.core.errors import ConfigError, MalformedError
-from gate.core.findings import Finding, Severity, error, warning
+from gate.core.findings import Finding, Path, Severity, error, warning
 from gate.core.lint import lint, unmatched
 from gate.core.oci import Reference
 from gate.core.policy import NoMatch, Policy
 from gate.core.quote import quote
 from gate.files import read_bounded
-from gate.strictyaml import Node, Scalar, Table, parse
+from gate.strictyaml import Node, Sequence, Table, parse
 
 EXIT_OK, EXIT_FINDINGS = 0, 1
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print each finding, a line each; return 0 if there is none, 1 if there is any."""
     images = tuple(map(_image, arguments.images))
     settings = options.settings(arguments)
-    path = Path(arguments.policy)
+    path = pathlib.Path(arguments.policy)
     document = read_bounded(path, limits.POLICY_BYTES, "the policy")
 
     from gate import compose  # noqa: PLC0415 (help does not wait for it)
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     for each in found:
         print(each.of(path.name))
     if not found:
-        print(f"{path.name}: no findings in {len(policy.rules)} rules")
+        print(f"{path.name}: no findings")
     return EXIT_FINDINGS if found else EXIT_OK
 
 
@@ -84,17 +84,25 @@ def _unmatched(policy: Policy, images: tuple[Reference, ...]) -> Iterator[Findin
             yield warning(("rules",), f"no enforce or warn rule is about {image.label}, which is admitted")
 
 
-def line_of(root: Node, path: Sequence[str | int]) -> int:
+def line_of(root: Node, path: Path) -> int:
     """Return the line of what ``path`` leads to, or of the last thing on the way that is in the file."""
     node = root
     for part in path:
-        if isinstance(node, Scalar):
+        inner = _inside(node, part)
+        if inner is None:
             break
-        entries = node.entries if isinstance(node, Table) else dict(enumerate(node.items))
-        if part not in entries:
-            break
-        node = entries[part]
+        node = inner
     return node.line
+
+
+def _inside(node: Node, part: str | int) -> Node | None:
+    match node, part:
+        case Table(entries), str():
+            return entries.get(part)
+        case Sequence(items), int():
+            return items[part]
+        case _:
+            return None
 
 
 def _marked(problem: str) -> str:
