@@ -9,6 +9,7 @@ import importlib
 ACTIONS = {
     "check": "find mistakes, and what deserves a second look",
     "explain": "say which rules are about an image, and what would satisfy them",
+    "test": "ask policies the questions of test cases, and compare the answers",
     "schema": "print the JSON Schema of policy files, for editors",
 }
 

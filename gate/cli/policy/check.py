@@ -10,6 +10,7 @@ from datetime import datetime
 
 from gate.cli import options
 from gate.cli.images import LAYOUT_PREFIX
+from gate.cli.policy.mounts import add_mount_option
 from gate.core import limits
 from gate.core.errors import ConfigError, MalformedError
 from gate.core.findings import Finding, Path, Severity, error, warning
@@ -35,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="images that some rule has to be about: registry/repository, whatever the tag",
     )
+    add_mount_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from gate import compose  # noqa: PLC0415 (help does not wait for it)
 
     try:
-        policy = compose.load_policy_offline(settings)
+        policy = compose.load_policy_offline(settings, tuple(arguments.mounts))
     except ConfigError as problems:
         for line in problems.message.splitlines():
             print(_marked(line))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from gate.cli import images, options
 from gate.cli.images import Named
+from gate.cli.policy.mounts import add_mount_option
 from gate.core.errors import ConfigError
 from gate.core.explain import Explained, Explanation, explain
 from gate.core.oci import Reference
@@ -22,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help=images.HELP)
     images.add_name_option(parser)
     options.add_context_options(parser)
+    add_mount_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from gate import compose  # noqa: PLC0415 (help does not wait for it)
 
-    policy = compose.load_policy_offline(settings)
+    policy = compose.load_policy_offline(settings, tuple(arguments.mounts))
     reference, context = _reference(named), options.context(arguments)
     explanation = explain(policy, reference, context, compose.now())
     print("\n".join(as_text(reference, context, explanation)))

@@ -235,6 +235,35 @@ def test_an_image_on_disk_is_explained_by_its_name_and_its_digest(
     )
 
 
+def test_what_a_cluster_mounts_is_read_from_where_it_lies_here(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(folder, GOOD.replace("a.pub", "/cosign-key/a.pub"))
+    code, lines = policy(capsys, "check", path)
+    assert (code, len(lines)) == (1, 1)
+    assert lines[0].endswith('the public key "/cosign-key/a.pub" cannot be read: No such file or directory')
+    assert policy(capsys, "check", path, "--mount", "/elsewhere=gone", "--mount", f"/cosign-key={folder}")[0] == 0
+    assert policy(capsys, "check", path, "--mount", f"/cosign={folder}")[0] == 1
+    words = ["explain", path, ON, "--kind", "RootSync", "--mount", f"/cosign-key={folder}"]
+    assert policy(capsys, *words)[0] == 0
+
+
+@pytest.mark.parametrize("mount", ["", "keys", "/cosign-key", "/cosign-key=", "cosign-key=keys"])
+def test_a_mount_is_an_absolute_path_and_a_directory(mount: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["policy", "check", "policy.yaml", "--mount", mount])
+    assert caught.value.code == 2
+    assert "it takes PATH=DIR, where PATH begins with /" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["nope"], ["check"], ["explain", "policy.yaml"], ["test"], ["schema", "x"]])
+def test_words_that_make_no_action_are_misuse(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["policy", *words])
+    assert caught.value.code == 2
+    assert "usage: gate" in capsys.readouterr().err
+
+
 def test_the_schema_is_printed_as_it_is_published(capsys: pytest.CaptureFixture[str]) -> None:
     code, lines = policy(capsys, "schema")
     assert code == 0
