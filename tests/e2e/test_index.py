@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.e2e.command import verify_with_key
 from tests.e2e.cosign import SIGNERS, KeyPair, Signer
 from tests.e2e.kubeapi import must
 from tests.e2e.syncs import CLAIM, oci
 from tests.e2e.test_admission import assert_denied
-from tests.e2e.test_verify_command import verify
 from tests.e2e.webhook import GateServer
 from tests.e2e.workbench import Workbench
 
@@ -37,7 +37,7 @@ def test_a_signature_of_the_index_or_of_its_child_is_enough_from_create_to_sync(
     assert (decision["verdict"], decision["digest"], decision["index"]) == ("verified", child, vouching)
     assert (f"is listed by index {index}" in decision["message"]) is (signed == "index")
     for named in (tag, pin, f"{tag}@{child}"):
-        assert verify(named, release)[0] == 0
+        assert verify_with_key(named, release)[0] == 0
 
 
 @SIGNED_WITH
@@ -51,7 +51,7 @@ def test_an_index_that_is_not_signed_is_denied_by_name_with_its_child_and_so_is_
     assert_denied(bench.cluster.admin.create(path, sync.object(oci(f"{repository}@{index}"))), index)
     must(bench.cluster.admin.create(path, sync.object(oci(f"{repository}:v1"))))
     assert_denied(bench.reconciler(sync).poll(), child)
-    code, printed = verify(f"{repository}@{index}", release)
+    code, printed = verify_with_key(f"{repository}@{index}", release)
     assert (code, printed["reason"], printed["digest"], printed["index"]) == (1, "untrusted", child, index)
 
 

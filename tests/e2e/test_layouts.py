@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.command import verify_with_key
 from tests.e2e.cosign import SIGNERS, KeyPair, Signer, run
 from tests.e2e.images import Repository
-from tests.e2e.test_verify_command import verify
 
 
 @pytest.mark.parametrize("program", ["cosign2", "cosign3"])
@@ -22,7 +22,7 @@ def test_a_saved_image_is_verified_with_the_signatures_that_were_saved(
     image = f"{repository}@{repository.push()}"
     signer.sign(image, release)
     run(program, tmp_path, "save", "--allow-http-registry", "--dir", "bundle", image)
-    code, printed = verify(f"oci:{tmp_path}/bundle", release)
+    code, printed = verify_with_key(f"oci:{tmp_path}/bundle", release)
     assert (code, printed["verdict"], printed["digest"]) == (0, "verified", image.partition("@")[2])
-    code, printed = verify(f"oci:{tmp_path}/bundle", stranger)
+    code, printed = verify_with_key(f"oci:{tmp_path}/bundle", stranger)
     assert (code, printed["reason"]) == (1, "untrusted")

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from gate.trust.publicgood import read_shipped
-from gate.trust.sigstore_bundle import AnyIdentity
 from sigstore.errors import Error
 from sigstore.hashes import Hashed
 from sigstore.models import Bundle, InvalidBundle, TrustedRoot
@@ -27,6 +25,8 @@ from gate.core.errors import MalformedError, UntrustedError
 from gate.core.formats.dsse import Statement
 from gate.core.oci import Digest
 from gate.core.reasons import Reason
+from gate.trust.publicgood import read_shipped
+from gate.trust.sigstore_bundle import AnyIdentity
 from tests.fakes.keyless import ANYBODY, keyless
 from tests.fakes.shared import FIXTURES, shared_fixture
 from tests.fakes.signing import NOW

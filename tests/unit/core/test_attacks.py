@@ -86,12 +86,12 @@ def test_two_signatures_of_one_identity_are_one_signer_under_two_authorities(lay
 
 def test_one_entry_given_twice_is_refused() -> None:
     made = sign()
-    assert reason(replace(made, entries=made.entries * 2)) in {Reason.LOG_ENTRY, Reason.MALFORMED}
+    assert reason(replace(made, entries=made.entries * 2)) is Reason.LOG_ENTRY
 
 
 def test_one_timestamp_given_twice_is_refused() -> None:
     made = sign(log=BOX.rekor2)
-    assert reason(replace(made, timestamps=made.timestamps * 2)) in {Reason.TIMESTAMP, Reason.MALFORMED}
+    assert reason(replace(made, timestamps=made.timestamps * 2)) is Reason.TIMESTAMP
 
 
 # -- The wrong attestation type passes: cosign CVE-2022-35929, CVE-2026-39395; policy-controller CVE-2022-35930
@@ -194,7 +194,7 @@ def test_a_certificate_that_no_trusted_log_promised_to_log_is_refused(layout: La
         "another issuer": {"promised_issuer": bytes(32)},
     }[missing]
     made = BOX.sign(layout, BOX.enroll(**changes), IMAGE)
-    assert reason(made) in {Reason.NO_SCT, Reason.CERTIFICATE}
+    assert reason(made) is Reason.NO_SCT
 
 
 def test_a_promise_outside_its_logs_window_is_refused() -> None:
@@ -252,7 +252,7 @@ def test_more_timestamps_than_the_limit_are_refused() -> None:
 def test_a_longer_chain_than_the_limit_is_refused() -> None:
     made = sign("tag")
     chain = made.holder.chain * limits.CHAIN_CERTIFICATES
-    assert reason(replace(made, holder=replace(made.holder, chain=chain))) in {Reason.MALFORMED, Reason.CERTIFICATE}
+    assert reason(replace(made, holder=replace(made.holder, chain=chain))) is Reason.MALFORMED
 
 
 def test_a_timestamp_with_a_huge_number_in_it_is_refused_quickly() -> None:
@@ -289,7 +289,7 @@ def test_a_log_entry_whose_body_could_mean_two_things_is_refused() -> None:
     body = bodies.dsse(made)
     twice = replace(body, raw=body.raw.replace(b'"kind":"dsse"', b'"kind":"x","kind":"dsse"'))
     entry = BOX.rekor.append(twice, NOW)
-    assert reason(replace(made, entries=(entry,))) in {Reason.LOG_ENTRY, Reason.MALFORMED}
+    assert reason(replace(made, entries=(entry,))) is Reason.MALFORMED
 
 
 def test_a_trust_root_that_names_a_member_twice_is_malformed() -> None:
@@ -357,6 +357,11 @@ ELSEWHERE = {
     "integration/registry/test_redirects.py": [
         "test_a_redirect_to_a_private_address_is_refused",
         "test_another_port_is_another_party",
+        "test_credentials_do_not_come_back_from_another_party",
+    ],
+    "unit/trust/test_tuf.py": [  # file names that a TUF repository chooses: there is one, and it is ours
+        "test_a_repository_without_the_target_is_not_believed",
+        "test_nothing_is_left_behind_but_what_is_kept",
     ],
     "unit/test_service.py": [  # a tag that moves, an index for its platform
         "test_a_signed_tag_is_resolved_once_and_verified",

@@ -100,7 +100,7 @@ def test_an_entry_without_any_body_that_can_be_read_is_refused() -> None:
     made = sign()
     for raw in (b"", b"{}", b"[]", b"null", b"\xff"):
         entry = BOX.rekor.append(replace(bodies.dsse(made), raw=raw), NOW)
-        assert reason(replace(made, entries=(entry,))) in {Reason.LOG_ENTRY, Reason.MALFORMED}
+        assert reason(replace(made, entries=(entry,))) is Reason.MALFORMED
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
