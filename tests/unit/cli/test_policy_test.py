@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gate.cli import main
+from gate.cli.policy.cases import CASES
 from gate.cli.policy.junit import Result, junit
 from gate.core.oci import Digest
 from tests.fakes import reviews
@@ -220,6 +221,9 @@ def test_a_review_that_asks_for_no_image_is_answered_as_the_webhook_does(
         (f"{TEST}review: gone.json\n{ALLOW}", ['x.case.yaml:5: review: the review "gone.json" cannot be read: No such file or directory']),
         (f"{TEST}review: policy.yaml\nobject: {{}}\n{ALLOW}", ["x.case.yaml:6: object: is not a field that gate knows here, expected one of apiVersion, expect, image, kind, layouts, mounts, now, policy, review"]),
         (f"{IMAGE}object: {{kind: Pod}}\n{ALLOW}", ['x.case.yaml:7: object.kind: found "Pod", expected RootSync or RepoSync']),
+        (f"{IMAGE}object: {{kin: RootSync}}\n{ALLOW}", ["x.case.yaml:7: object.kin: is not a field that gate knows here, expected one of kind, name, namespace"]),
+        (IMAGE.replace("directory: bundle", "directory: bundle, tag: v1") + ALLOW, ["x.case.yaml:5: layouts[0].tag: is not a field that gate knows here, expected directory or repository"]),
+        (IMAGE.replace("directory: keys", "directory: keys, file: x") + ALLOW, ["x.case.yaml:4: mounts[0].file: is not a field that gate knows here, expected directory or path"]),
         (f"{IMAGE}now: soon\n{ALLOW}", ['x.case.yaml:7: now: "soon" is not a time of the form 2026-12-01T00:00:00Z (RFC 3339, with a zone)']),
         (IMAGE.replace(f"image: {NAME}:v1", "image: UPPER") + ALLOW, ['x.case.yaml:6: image: "UPPER" is not an image reference']),
         (IMAGE.replace(f"repository: {NAME}", f"repository: {NAME}:v1") + ALLOW, [f'x.case.yaml:5: layouts[0].repository: found "{NAME}:v1", expected a repository without tag and digest']),
@@ -248,6 +252,13 @@ def test_no_case_at_all_is_misuse(folder: Path, capsys: pytest.CaptureFixture[st
     assert said == 'gate policy: "." holds no case: no file is named case.yaml or ends in .case.yaml'
     assert main(["policy", "test", "gone"]) == 2
     assert capsys.readouterr().err == 'gate policy: "gone" cannot be read: No such file or directory\n'
+
+
+def test_more_cases_than_anybody_has_are_misuse(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(CASES + 1):
+        (folder / f"{number}.case.yaml").touch()
+    code, lines, said = run(capsys)
+    assert (code, lines, said) == (2, [], f'gate policy: "." holds more than {CASES} cases')
 
 
 def test_the_results_are_written_for_continuous_integration(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,6 +126,8 @@ def test_every_match_is_within_itself(match: Match) -> None:
         ("*.example/a", "r.example/a", False),
         ("r.example:5000/a", "r.example/a", False),
         ("s.r.example/a", "*.example/a", False),
+        ("r.example.test/a", "r.example/a", False),
+        ("r.example/a", "r.example.test/a", False),
         ("nginx.example/a", "docker.io/**", False),
         ("docker.io/nginx", "docker.io/library/*", True),
     ],
@@ -149,3 +151,36 @@ def test_a_glob_is_within_another_where_that_is_plain(inner: str, outer: str, wi
 )
 def test_a_text_pattern_is_within_another_where_that_is_plain(inner: str, outer: str, within: bool) -> None:
     assert text_within(inner, outer) is within
+
+
+EVERYTHING = (ImageGlob.parse("**"),)
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "within"),
+    [
+        (Match(EVERYTHING, kinds=("RootSync",)), Match(EVERYTHING), True),
+        (Match(EVERYTHING), Match(EVERYTHING, kinds=("RootSync",)), False),
+        (Match(EVERYTHING, kinds=("RootSync",)), Match(EVERYTHING, kinds=("RepoSync",)), False),
+        (Match(EVERYTHING, kinds=("RootSync",)), Match(EVERYTHING, kinds=("RepoSync", "RootSync")), True),
+        (Match(EVERYTHING, kinds=("RepoSync", "RootSync")), Match(EVERYTHING, kinds=("RootSync",)), False),
+        (Match(EVERYTHING, namespaces=("a",)), Match(EVERYTHING, namespaces=("a*",)), True),
+        (Match(EVERYTHING, namespaces=("a", "b")), Match(EVERYTHING, namespaces=("a*",)), False),
+        (Match(EVERYTHING), Match(EVERYTHING, namespaces=("*",)), False),  # who asks may not be known
+        (Match(EVERYTHING, names=("a",)), Match(EVERYTHING, names=("b", "a")), True),
+        (Match(EVERYTHING, names=("a*",)), Match(EVERYTHING, names=("a",)), False),
+        (Match(EVERYTHING), Match(EVERYTHING, names=("a",)), False),
+        (Match(EVERYTHING, digests=(DIGESTS[0],)), Match(EVERYTHING), True),
+        (Match(EVERYTHING, digests=(DIGESTS[0],)), Match(EVERYTHING, digests=(DIGESTS[1],)), False),
+        (Match(EVERYTHING), Match(EVERYTHING, digests=(DIGESTS[0],)), False),
+    ],
+)
+def test_a_match_is_within_another_where_each_of_its_fields_is(inner: Match, outer: Match, within: bool) -> None:
+    assert match_within(inner, outer) is within
+
+
+def test_each_image_has_to_be_within_some_image() -> None:
+    both = tuple(map(ImageGlob.parse, ("r.example/a", "q.example/b")))
+    wider = tuple(map(ImageGlob.parse, ("q.example/*", "r.example/*")))
+    assert match_within(Match(both), Match(wider))
+    assert not match_within(Match(both), Match(wider[:1]))
