@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from gate.core.deadline import Deadline
+from gate.core.oci import Reference
 from gate.core.policy import Policy
 from gate.fronts.review import Record, Reviewer
+from gate.inquiry import Source
 from gate.kube.api import SERVICE_ACCOUNT, KubernetesApi, in_cluster, own_namespace
 from gate.kube.secrets import read_secret_key
 from gate.registry.addresses import classify, for_operators_hosts
 from gate.registry.check import Access
+from gate.registry.discovery import Client
 from gate.registry.entries import RegistryEntry, canonical_host
 from gate.registry.evidence import SEARCHES_AT_ONCE, EvidenceStore, Flights, RegistrySource
 from gate.registry.exchange import Patience
@@ -27,11 +30,13 @@ from gate.registry.google import Clocks
 from gate.registry.layout import Layout
 from gate.registry.registries import Registries, Surroundings
 from gate.registry.reload import RegistriesFile, read_registries
+from gate.registry.shelf import Shelf
 from gate.registry.sources import Place, Sources
 from gate.registry.trace import Observe
 from gate.registry.transport import Transport, trusting
 from gate.service import Gate, KeptChecks
 from gate.settings import Settings, google_environment, home_environment, kubernetes_environment
+from gate.trust.mounts import Mount, Mounted
 from gate.trust.policyfile import load_key_policy
 from gate.trust.policyfile import load_policy as load_policy_file
 from gate.trust.publicgood import URL as SIGSTORE_URL
@@ -78,17 +83,20 @@ def load_policy(settings: Settings) -> Policy:
     return read_set(_loader(settings), cache(lambda: good().fresh())).policy()
 
 
-def load_policy_offline(settings: Settings) -> Policy:
-    """Return the policy that the settings name, with the trust root that is at hand; ConfigError as load_policy()."""
+def load_policy_offline(settings: Settings, mounts: tuple[Mount, ...] = ()) -> Policy:
+    """Return the policy that the settings name, with the trust root that is at hand; ConfigError as load_policy().
+
+    What the policy names below ``mounts`` is read from there.
+    """
     good = _public_good(settings)
-    return read_set(_loader(settings), lambda: good().current()).policy()
+    return read_set(_loader(settings, mounts), lambda: good().current()).policy()
 
 
-def _loader(settings: Settings) -> Callable[[Roots], Policy]:
+def _loader(settings: Settings, mounts: tuple[Mount, ...] = ()) -> Callable[[Roots], Policy]:
     """Return what reads the policy that the settings name."""
     path = settings.policy
     if path is not None:
-        return lambda roots: load_policy_file(path, roots)
+        return lambda roots: load_policy_file(path, Mounted(roots, mounts))
     return lambda roots: load_key_policy(settings.key, roots)
 
 
@@ -134,9 +142,38 @@ def open_gate(settings: Settings, command_line: CommandLine) -> Iterator[Gate]:
 @contextmanager
 def open_layout(layout: Layout) -> Iterator[Gate]:
     """Yield an engine that finds everything in ``layout``, whatever is asked about: no host and no credential."""
+    with _reading_disk() as on_disk:
+        yield Gate(lambda host, _: on_disk(host, layout), now, KeptChecks())
+
+
+@contextmanager
+def open_rehearsal(
+    settings: Settings, command_line: CommandLine, layouts: Mapping[Reference, Layout], at: datetime | None
+) -> Iterator[Gate]:
+    """Yield an engine that finds the repositories of ``layouts`` on disk, and asks other hosts as open_gate() does.
+
+    ``at`` is what time it is, None for the time of day.
+    """
+    hosts: dict[str, dict[str, Layout]] = {}
+    for repository, layout in layouts.items():
+        hosts.setdefault(repository.registry, {})[repository.repository] = layout
+    with ExitStack() as opened, _reading_disk() as on_disk:
+        shelves = {host: on_disk(host, Shelf(repositories)) for host, repositories in hosts.items()}
+        # What lies on disk needs no registry, and so no credentials that would have to be there.
+        registries = cache(lambda: opened.enter_context(open_gate(settings, command_line)))
+
+        def source(host: str, by_policy: bool) -> Source:  # noqa: FBT001 (the service's own question)
+            return shelves[host] if host in shelves else registries().sources(host, by_policy)
+
+        yield Gate(source, now if at is None else lambda: at, KeptChecks())
+
+
+@contextmanager
+def _reading_disk() -> Iterator[Callable[[str, Client], RegistrySource]]:
+    """Yield what makes a source of a host's client that reads a disk."""
     with ThreadPoolExecutor(1) as searches, ThreadPoolExecutor(LAYOUT_READS_AT_ONCE) as requests:
         store, flights = EvidenceStore(time.monotonic), Flights(searches)
-        yield Gate(lambda host, _: RegistrySource(host, layout, store, flights, requests), now, KeptChecks())
+        yield lambda host, client: RegistrySource(host, client, store, flights, requests)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": "run the webhook",
     "verify": "say what the cluster would say of an image",
     "review": "answer recorded AdmissionReviews",
+    "policy": "check and explain a policy file",
     "registry": "see how gate gets on with a registry",
     "demo": "see gate work, without a cluster",
 }

@@ -29,12 +29,13 @@ from tests.fakes.roots import FakeRoots
 from tests.fakes.signing import signer
 from tests.readme import ROOT, Block, block, blocks, commands
 
-DOCUMENTS = {name: (ROOT / "docs" / name).read_text() for name in ("policy.md", "rollout.md")}
+DOCUMENTS = {name: (ROOT / "docs" / name).read_text() for name in ("policy.md", "policy-test.md", "rollout.md")}
 YAML = [
     pytest.param(each, id=f"{name} {each.mark or number}")
     for name, text in DOCUMENTS.items()
     for number, each in enumerate(blocks(text))
-    if each.language == "yaml"
+    # Test cases are run by tests/unit/cli/test_policy_test.py.
+    if each.language == "yaml" and not each.mark.startswith("case: ")
 ]
 # What a part of a policy leaves out.
 REST = {
