@@ -112,6 +112,11 @@ def kubernetes_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
+def kubeconfig_environment() -> str:
+    """Return where kubectl finds its configuration: KUBECONFIG (one file or several), else ~/.kube/config."""
+    return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+
+
 def google_environment() -> dict[str, str]:
     """Return what the environment says of Google's metadata server, to google-auth and so to gate."""
     names = ("GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP", "NO_GCE_CHECK")

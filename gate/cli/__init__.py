@@ -18,6 +18,7 @@ EXIT_OK, EXIT_DENIED, EXIT_MISUSE = 0, 1, 2
 COMMANDS = {
     "serve": "run the webhook",
     "verify": "say what the cluster would say of an image",
+    "audit": "say what syncs in a cluster and is not verified",
     "review": "answer recorded AdmissionReviews",
     "registry": "see how gate gets on with a registry",
     "demo": "see gate work, without a cluster",

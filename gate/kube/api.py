@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+import yaml
 
 from gate.core.errors import ConfigError, UnavailableError
 from gate.core.limits import MIB
@@ -26,6 +27,13 @@ _NAMESPACE_BYTES = 63  # RFC 1123 label, as namespaces are
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)  # RFC 1123 subdomain, as object names are
 _BEARER = ["BearerToken"]
 
+# Of the API server, whatever it is asked for: a review asks it for credentials alone, and that is what it lacks then.
+UNAVAILABLE = Reason.REGISTRY_UNAUTHORIZED
+
+
+class TooLargeError(UnavailableError):
+    """The answer is complete and larger than what was asked for may be: a smaller part of it can still be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
@@ -36,16 +44,29 @@ class ApiAnswer:
 
 
 class KubernetesApi:
-    """The API server as the pod's ServiceAccount sees it; thread safe."""
+    """The API server as one identity sees it; thread safe."""
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401 (kubernetes is not imported just to name its type)
-        """Ask through ``client``, a kubernetes.client.ApiClient; see in_cluster()."""
+        """Ask through ``client``, a kubernetes.client.ApiClient; see in_cluster() and from_kubeconfig()."""
         self._client = client
 
-    def get(self, path: str, names: Mapping[str, str], timeout: float) -> ApiAnswer:
+    @property
+    def server(self) -> str:
+        """Where it is asked: a URL."""
+        return str(self._client.configuration.host)
+
+    def get(
+        self,
+        path: str,
+        names: Mapping[str, str],
+        timeout: float,
+        query: Mapping[str, str] | None = None,
+        limit: int = ANSWER_BYTES,
+    ) -> ApiAnswer:
         """Return the answer to GET ``path``, whose ``{placeholders}`` are filled from ``names``.
 
-        ``timeout`` is in seconds, for one wait. Raises UnavailableError when the API server does not answer.
+        ``timeout`` is in seconds, for one wait. Raises UnavailableError when the API server does not answer, and
+        TooLargeError when it answers with more than ``limit`` bytes.
         """
         for name in names.values():
             check_name(name)
@@ -61,18 +82,19 @@ class KubernetesApi:
                 "GET",
                 path,
                 path_params=dict(names),
+                query_params=dict(query or {}),
                 header_params={"Accept": "application/json"},
                 auth_settings=_BEARER,
             )
             answer = self._client.call_api(*request, _request_timeout=(CONNECT_SECONDS, timeout))
             try:
-                body = answer.response.read(ANSWER_BYTES + 1, decode_content=False)
+                body = answer.response.read(limit + 1, decode_content=False)
             finally:
                 answer.response.close()
         except failures as error:
-            raise _unavailable("does not answer gate") from error
-        if len(body) > ANSWER_BYTES:
-            raise _unavailable(f"answered with more than {ANSWER_BYTES} bytes")
+            raise UnavailableError(UNAVAILABLE, "the Kubernetes API server does not answer gate") from error
+        if len(body) > limit:
+            raise TooLargeError(UNAVAILABLE, f"the Kubernetes API server answered with more than {limit} bytes")
         return ApiAnswer(answer.status, body)
 
     def close(self) -> None:
@@ -101,6 +123,27 @@ def in_cluster(environ: Mapping[str, str], mount: Path = SERVICE_ACCOUNT) -> Kub
     return KubernetesApi(ApiClient(configuration))
 
 
+def from_kubeconfig(file: str, context: str | None) -> KubernetesApi:
+    """Return the API server of a ``context`` (None: the current one) of the kubeconfig ``file``; ConfigError for none.
+
+    ``file`` may be several, as in KUBECONFIG. A plugin that the kubeconfig names is run, as kubectl does, and a proxy
+    that it names is used; those of the environment are not.
+    """
+    from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415 (see in_cluster)
+    from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415 (see in_cluster)
+
+    configuration = Configuration(proxy="", no_proxy="")
+    configuration.retries = False  # see in_cluster
+    try:
+        load_kube_config(  # type: ignore[no-untyped-call]  # kubernetes types its models, not this
+            file, context, configuration, persist_config=False
+        )
+    except (ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        what = f"the kubeconfig {quote(file)}" + ("" if context is None else f" with the context {quote(context)}")
+        raise ConfigError(f"{what} names no API server that gate can ask; kubectl config view shows it") from error
+    return KubernetesApi(ApiClient(configuration))
+
+
 def own_namespace(mount: Path = SERVICE_ACCOUNT) -> str:
     """Return the namespace that gate runs in, as mounted with its ServiceAccount; ConfigError outside a pod."""
     try:
@@ -125,8 +168,3 @@ def _kubernetes_errors() -> tuple[type[Exception], ...]:
     from kubernetes.config import ConfigException  # noqa: PLC0415 (see in_cluster)
 
     return OpenApiException, ConfigException
-
-
-def _unavailable(what: str) -> UnavailableError:
-    # So far only credentials are read from here, so this is what their absence means to whoever asks.
-    return UnavailableError(Reason.REGISTRY_UNAUTHORIZED, f"the Kubernetes API server {what}")
