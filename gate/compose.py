@@ -24,6 +24,7 @@ from gate.registry.entries import RegistryEntry, canonical_host
 from gate.registry.evidence import SEARCHES_AT_ONCE, EvidenceStore, Flights, RegistrySource
 from gate.registry.exchange import Patience
 from gate.registry.google import Clocks
+from gate.registry.layout import Layout
 from gate.registry.registries import Registries, Surroundings
 from gate.registry.reload import RegistriesFile, read_registries
 from gate.registry.sources import Place, Sources
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 REQUESTS_AT_ONCE = 3 * SEARCHES_AT_ONCE  # registry requests of one process: a search begins with three at once
+LAYOUT_READS_AT_ONCE = 4  # files of an OCI layout; a disk gains nothing by more
 SECRET_SECONDS = 2.0  # reading a Secret with credentials, inside a review that has 8 s
 
 decisions = logging.getLogger("gate.decision")
@@ -80,6 +82,12 @@ def load_policy(settings: Settings) -> Policy:
     """
     good = _public_good(settings)
     return read_set(_loader(settings), cache(lambda: good().fresh())).policy()
+
+
+def load_policy_offline(settings: Settings) -> Policy:
+    """Return the policy that the settings name, with the trust root that is at hand; ConfigError as load_policy()."""
+    good = _public_good(settings)
+    return read_set(_loader(settings), lambda: good().current()).policy()
 
 
 def _loader(settings: Settings) -> Callable[[Roots], Policy]:
@@ -169,6 +177,14 @@ def open_audit(settings: Settings, token: bytes | None, kubeconfig: Kubeconfig) 
 
 
 @contextmanager
+def open_layout(layout: Layout) -> Iterator[Gate]:
+    """Yield an engine that finds everything in ``layout``, whatever is asked about: no host and no credential."""
+    with ThreadPoolExecutor(1) as searches, ThreadPoolExecutor(LAYOUT_READS_AT_ONCE) as requests:
+        store, flights = EvidenceStore(time.monotonic), Flights(searches)
+        yield Gate(lambda host, _: RegistrySource(host, layout, store, flights, requests), now, KeptChecks())
+
+
+@contextmanager
 def open_registry(settings: Settings, command_line: CommandLine, host: str, observe: Observe) -> Iterator[Access]:
     """Yield the access to ``host``: in gate's own pod as the webhook has it, elsewhere as this command line has it.
 
@@ -178,9 +194,7 @@ def open_registry(settings: Settings, command_line: CommandLine, host: str, obse
     if (SERVICE_ACCOUNT / "namespace").is_file():
         place = replace(_in_a_pod(own_namespace(SERVICE_ACCOUNT)), token=place.token)
         # A host that is named here is not named there: what is found must be what the webhook finds.
-        good = _public_good(settings)
-        policy = read_set(_loader(settings), lambda: good().current()).policy()
-        named, named_by = policy.literal_hosts, "named by the policy"
+        named, named_by = load_policy_offline(settings).literal_hosts, "named by the policy"
     entries = _entries(settings, command_line)
     if host not in named:
         listed = host in {entry.host for entry in entries}
@@ -203,7 +217,11 @@ def application(settings: Settings) -> Flask:
     if settings.registries is not None:
         listed = RegistriesFile(settings.registries, entries, registries.update, time.monotonic)
     gate = Gate(_Sources.over(registries, frozenset(), listed).source, now, KeptChecks())
-    details = (policies.trust_root, policies.problem, *(() if listed is None else (listed.problem,)))
+
+    def lapsed() -> str | None:
+        return "; ".join(policies.policy().without_effect(now())) or None
+
+    details = (policies.trust_root, policies.problem, lapsed, *(() if listed is None else (listed.problem,)))
     return create_app(reviewer(gate, policies.policy), time.monotonic, ready=lambda: None, details=details)
 
 

@@ -1,9 +1,9 @@
 """One question about one image: what is judged, and what is asked for until the answer is known.
 
 What is kept is judged first. Then one thing after another is asked for, and only while nothing proves the image: a
-manifest that is signed itself costs no look at the index that lists it. Two things make that look necessary all the
-same: a source that pins an index, because what is claimed of it has to be in it, and a rule that names digests, because
-it means an index and its manifest alike.
+manifest that is signed itself costs no look at the index that lists it. Three things make that look necessary all the
+same: a source that pins an index, because what is claimed of it has to be in it, and a rule or an exception that names
+a digest, because it means an index and its manifest alike.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gate.core.errors import MalformedError, UnavailableError
 from gate.core.keys import Check
 from gate.core.oci import Digest, Reference
 from gate.core.platforms import Listing
-from gate.core.policy import Context, Mode, OnUnavailable, Pass, Policy, Rule, Signatures
+from gate.core.policy import Context, ImageException, Mode, OnUnavailable, Pass, Policy, Rule, Signatures
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence, Parent
 from gate.core.verdict import ADMITTING, Decision, Denied, Unavailable, Verified
@@ -100,7 +100,7 @@ class Inquiry:
     def _resolve(self, image: Reference) -> Listing | Decision:
         """Return what the tag names now, or the decision where that is not known."""
         # A host that somebody else names is not asked what a tag means that no rule is about.
-        if not self.policy.may_match(image, self.context):
+        if not self.policy.may_match(image, self.context) and not self._may_be_excepted(image):
             return decide(image, Evidence(), (), self.policy.no_match, self.now(), self.check)
         try:
             listing = self._listing(image.tag or DEFAULT_TAG)
@@ -140,7 +140,9 @@ class Inquiry:
         """Return the decision on ``child``, which has to be listed by the index that is pinned."""
         rules = self._rules(child, pin)
         if rules == self._rules(child) and not _want_signatures(rules):
-            return self._judge(child)
+            decision = self._judge(child)
+            if decision.admits or not self._may_be_excepted(child):
+                return decision
         if self.source.known_listing(self.repository, pin) is None:
             self.source.expect_listing(self.repository, pin)
             self._settle(child)  # meanwhile
@@ -233,9 +235,20 @@ class Inquiry:
             and rule.match.may_match(subject, self.context)
         ]
 
+    def _may_be_excepted(self, subject: Reference) -> bool:
+        """Return whether an exception in effect is about another digest of its repository: an index that lists it?"""
+        now = self.now()
+        return any(
+            isinstance(exception, ImageException)
+            and exception.image.name == subject.name
+            and exception.image.digest != subject.digest
+            and exception.term.lapse(now) is None
+            for exception in self.policy.exceptions
+        )
+
     def _is_enough(self, subject: Reference, decision: Decision) -> bool:
         """Return whether no index could change the decision on ``subject`` alone."""
-        if self._undecided(subject):
+        if self._undecided(subject) or (not decision.admits and self._may_be_excepted(subject)):
             return False
         return isinstance(decision.verdict, Verified) or not _want_signatures(self._rules(subject))
 

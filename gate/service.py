@@ -10,6 +10,7 @@ from datetime import datetime
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError, UntrustedError
 from gate.core.keys import Check, PublicKey, Signed
+from gate.core.leniency import soften
 from gate.core.oci import Digest
 from gate.core.policy import Context, Policy
 from gate.core.reasons import Reason
@@ -70,8 +71,12 @@ class Gate:
         """Return the decision on ``subject`` for ``context``; a tag is resolved once, to the digest that is decided.
 
         Nothing is raised for what a registry does: it is in the verdict. A rule that does not need a signature causes
-        no request, unless another one names digests.
+        no request, unless another one names digests. What an exception or the rollout admits is decided all the same.
         """
+        decision = self._decide(policy, subject, context, deadline)
+        return soften(decision, subject.reference, context, policy, self.now())
+
+    def _decide(self, policy: Policy, subject: Subject, context: Context, deadline: Deadline) -> Decision:
         reference = subject.reference
         try:
             source = self.sources(reference.registry, reference.registry in policy.literal_hosts)

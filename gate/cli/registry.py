@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gate.cli import options
+from gate.cli.images import LAYOUT_PREFIX
 from gate.core.errors import ConfigError, MalformedError
 from gate.core.oci import Reference
 from gate.core.quote import quote
@@ -36,6 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what gate sees; return 0 if the image and its signatures can be read, 1 if something is in the way."""
+    if arguments.image.startswith(LAYOUT_PREFIX):
+        raise ConfigError(f"{quote(arguments.image)} is on disk, where there is no registry to check; see gate verify")
     try:
         reference = Reference.parse(arguments.image)
     except MalformedError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from gate.cli import options
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from gate import compose  # noqa: PLC0415 (help does not wait for it)
 
-    policy = compose.load_policy(settings)
+    policy = compose.load_policy_offline(settings) if arguments.offline else compose.load_policy(settings)
     try:
         reviews = list(strictjson.split(data, limit=STREAM_BYTES))
     except MalformedError as error:
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not reviews:
         raise ConfigError(f"{arguments.file}: holds no review")
     if arguments.offline:
-        return max(_offline(review, policy) for review in reviews)
+        return max(_offline(review, policy, compose.now()) for review in reviews)
     named = compose.CommandLine(frozenset(), plain_http=arguments.plain_http, token=options.token(arguments))
     with compose.open_gate(settings, named) as gate:
         reviewer = compose.reviewer(gate, lambda: policy)
@@ -62,7 +63,7 @@ def _read(name: str) -> bytes:
     return data
 
 
-def _offline(body: bytes, policy: Policy) -> int:
+def _offline(body: bytes, policy: Policy, now: datetime) -> int:
     try:
         review = parse_review(body)
     except ReviewError as error:
@@ -71,5 +72,5 @@ def _offline(body: bytes, policy: Policy) -> int:
             return 2
         print(json.dumps({"uid": error.uid, "decision": "deny", "reason": str(error.reason), "subjects": []}))
         return 0
-    print(json.dumps(configsync.offline(review, configsync.examine(review, policy))))
+    print(json.dumps(configsync.offline(review, configsync.examine(review, policy, now))))
     return 0

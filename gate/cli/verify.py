@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
 
-from gate.cli import options
-from gate.core.errors import ConfigError, MalformedError
+from gate.cli import images, options
+from gate.core.errors import ConfigError
 from gate.core.oci import Reference
-from gate.core.quote import quote
 from gate.core.report import describe, verdict_name
 from gate.core.subjects import Image
 from gate.core.verdict import CandidateResult, Decision, Denied, Exempt, Unavailable, Verified
@@ -19,7 +20,8 @@ IMAGES_LIMIT = 1000  # images of one call
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("images", metavar="IMAGE", nargs="+", help="registry/repository[:tag][@sha256:digest]")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help=images.HELP)
+    images.add_name_option(parser)
     options.add_engine_options(parser)
     options.add_context_options(parser)
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
@@ -29,34 +31,32 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the verdict on each image; return 0 if all are admitted, 1 if any is denied, 2 if any could not be told."""
     if len(arguments.images) > IMAGES_LIMIT:
         raise ConfigError(f"{len(arguments.images)} images are named, more than {IMAGES_LIMIT}")
-    references = [_parse(image) for image in arguments.images]
     settings = options.settings(arguments)
+    named = images.parse_images(arguments.images, arguments.known_as, settings.policy)
 
     from gate import compose  # noqa: PLC0415 (help does not wait for it)
 
-    policy = compose.load_policy(settings)
-    hosts = frozenset(reference.registry for reference in references)
-    named = compose.CommandLine(hosts, plain_http=arguments.plain_http, token=options.token(arguments))
+    context = options.context(arguments)
+    hosts = frozenset(image.at.registry for image in named if isinstance(image.at, Reference))
+    # Where every image is on disk nobody is asked, not even for a later trust root: there may be no network.
+    policy = compose.load_policy(settings) if hosts else compose.load_policy_offline(settings)
+    line = compose.CommandLine(hosts, plain_http=arguments.plain_http, token=options.token(arguments))
     show: Callable[[str, Decision], str] = as_json if arguments.output == "json" else as_text
     code = 0
-    with compose.open_gate(settings, named) as gate:
-        for image, reference in zip(arguments.images, references, strict=True):
-            decision = gate.decide(
-                policy, Image(reference), options.context(arguments), compose.deadline(arguments.timeout)
-            )
-            print(show(image, decision), flush=True)
+    with ExitStack() as opened:
+        # Images on disk need no registry, and so no credentials that would have to be there.
+        gate = cache(lambda: opened.enter_context(compose.open_gate(settings, line)))
+        if hosts:
+            gate()  # a setting that is wrong is told before any verdict
+        for image in named:
+            deadline = compose.deadline(arguments.timeout)
+            if isinstance(image.at, Reference):
+                decision = gate().decide(policy, Image(image.at), context, deadline)
+            else:
+                decision = image.at.decide(policy, context, deadline)
+            print(show(image.text, decision), flush=True)
             code = max(code, exit_code(decision))
     return code
-
-
-def _parse(image: str) -> Reference:
-    if image.startswith("oci:"):
-        # Without this, oci:bundle would be the image "oci" of Docker Hub.
-        raise ConfigError(f"{quote(image)}: OCI layouts on disk are not built yet; name an image in a registry")
-    try:
-        return Reference.parse(image)
-    except MalformedError as error:
-        raise ConfigError(error.message) from error
 
 
 def exit_code(decision: Decision) -> int:

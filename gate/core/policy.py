@@ -185,6 +185,11 @@ class ImageException:
     image: Reference
     term: Term
 
+    @property
+    def subject(self) -> Reference:
+        """What is written down."""
+        return self.image
+
     def covers(self, subject: Reference, context: Context) -> bool:  # noqa: ARG002 (whoever asks)
         """Return whether the exception names ``subject``; one whose digest is not known is not named."""
         return subject.digest is not None and subject.at(subject.digest) == self.image
@@ -201,6 +206,11 @@ class ObjectException:
     repository: Reference
     context: Context
     term: Term
+
+    @property
+    def subject(self) -> Reference:
+        """What is written down."""
+        return self.repository
 
     def covers(self, subject: Reference, context: Context) -> bool:
         """Return whether ``subject`` lies in the repository and it is the object that asks."""
@@ -242,7 +252,13 @@ class Policy:
     def literal_hosts(self) -> frozenset[str]:
         """The registries that the operator named by writing them down without a wildcard."""
         hosts = (glob.literal_host for rule in self.rules for glob in rule.match.images)
-        return frozenset(host for host in hosts if host is not None)
+        excepted = (exception.subject.registry for exception in self.exceptions)
+        return frozenset(host for host in (*hosts, *excepted) if host is not None)
+
+    @property
+    def lenient(self) -> bool:
+        """Whether anything is written down that could admit what is refused."""
+        return self.rollout is not None or bool(self.exceptions)
 
     def without_effect(self, now: datetime) -> tuple[str, ...]:
         """Return a sentence for each exception, and for the rollout, that has no effect at ``now``."""

@@ -170,6 +170,11 @@ class Reason(Enum):
         "The registry, a redirect or a token realm points to an address that gate does not contact.",
         "List the host in GATE_REGISTRIES if it is meant to be asked.",
     )
+    LAYOUT_ERROR = (
+        "layout-error",
+        "The OCI layout on disk lacks bytes that it lists, or holds others in their place, or cannot be read.",
+        "Copy the image and its signatures into the layout again.",
+    )
     LIMIT = (
         "limit",
         "A document or a list is larger than gate reads.",

@@ -15,18 +15,21 @@ def describe(decision: Decision) -> dict[str, Json]:
     """Return the digest, verdict, reason and message of a decision, what each rule said, and every candidate once.
 
     ``digest`` is null when there was none to decide on, ``index`` when no index that lists it was looked at. A rule's
-    verdict is the true one, before its mode is applied.
+    verdict is the true one, before its mode is applied; ``refused`` is it where an exception or the rollout admits.
     """
     subject = decision.subject
     return {
         "digest": None if subject is None or subject.digest is None else str(subject.digest),
         "index": None if decision.index is None else str(decision.index),
-        "verdict": verdict_name(decision.verdict),
-        "reason": str(decision.verdict.reason),
-        "message": decision.verdict.message,
+        **_verdict(decision.verdict),
+        "refused": None if decision.refused is None else _verdict(decision.refused),
         "rules": [_rule(rule) for rule in decision.rules],
         "candidates": [_candidate(candidate) for candidate in decision.candidates],
     }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Json]:
+    return {"verdict": verdict_name(verdict), "reason": str(verdict.reason), "message": verdict.message}
 
 
 def _rule(rule: RuleResult) -> dict[str, Json]:

@@ -93,6 +93,7 @@ class Decision:
 
     ``subject`` names the digest that was decided on; it is None when there was none to decide on. ``index`` is an index
     that lists it and could vouch for it as well. ``kept`` says that the evidence was at hand, and nobody was asked.
+    ``refused`` is the true verdict where an exception or the rollout admits what is refused otherwise.
     """
 
     verdict: Verdict
@@ -100,6 +101,7 @@ class Decision:
     subject: Reference | None = None
     index: Digest | None = None
     kept: bool = False
+    refused: Denied | Unavailable | None = None
 
     @property
     def admits(self) -> bool:

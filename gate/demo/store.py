@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gate.core import limits, strictjson
-from gate.core.errors import MalformedError, UnavailableError
+from gate.core.errors import UnavailableError
 from gate.core.oci import OCI_MANIFEST, Descriptor, Digest
 from gate.core.reasons import Reason
+from gate.registry.referrers import subject_of
 
 BLOB_BYTES = 16 * limits.MIB  # one blob; a config bundle has some KiB, a cosign payload less than one
 TOTAL_BYTES = 256 * limits.MIB  # everything in one store; it lives in memory, beside the process that it serves
@@ -86,7 +87,7 @@ class Store:
     ) -> Digest:
         """Keep the manifest ``raw``, point ``tag`` at it and return its digest; raises as push_blob()."""
         digest = stored_as or Digest.of(raw)
-        subject = _subject(raw)
+        subject = subject_of(raw)
         with self._lock:
             content = self._repository(repository)
             known = content.manifests.get(digest)
@@ -187,15 +188,6 @@ class Store:
         if self._items >= ITEMS:
             raise UnavailableError(Reason.LIMIT, f"the registry in memory keeps at most {ITEMS} blobs, manifests, tags")
         self._items += 1
-
-
-def _subject(raw: bytes) -> Digest | None:
-    """Return the digest of the manifest's subject, or None where it names none that can be read."""
-    try:
-        subject = strictjson.loads_object(raw, limit=limits.MANIFEST_BYTES).get("subject")
-        return None if subject is None else Descriptor.parse(subject, "the manifest's subject").digest
-    except MalformedError:
-        return None
 
 
 def _describe(digest: Digest, raw: bytes, media_type: str) -> Descriptor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gate.core.oci import Reference
 from gate.core.policy import Mode
@@ -56,6 +56,23 @@ def answer_tenant(asked: Sequence[tuple[Reference, Decision]]) -> Answer:
     return _answer(decision, reason, _tenant_message(subject, verdict), warnings)
 
 
+def answer_excused(excused: Sequence[Decision]) -> Answer:
+    """Return the answer where nothing but what is ``excused`` was decided; ValueError for nothing at all."""
+    if not excused:
+        raise ValueError("an answer needs a decision")
+    first, *_ = excused
+    warnings = tuple(warning for each in excused for warning in _warnings(each.verdict))
+    return _answer(first, first.verdict.reason, first.verdict.message, warnings)
+
+
+def excuse(answer: Answer, excused: Sequence[Decision]) -> Answer:
+    """Return ``answer`` where something else is ``excused`` beside it: to admit is worth no more than its excuse."""
+    if not answer.allowed or not excused:
+        return answer
+    told = answer_excused(excused)
+    return replace(told, warnings=tuple(dict.fromkeys((*told.warnings, *answer.warnings))))
+
+
 def _decisive(asked: Sequence[tuple[Reference, Decision]]) -> tuple[Reference, Decision]:
     if not asked:
         raise ValueError("an answer needs a decision")
@@ -77,6 +94,10 @@ def _tenant_warnings(subject: Reference, decision: Decision) -> tuple[str, ...]:
     verdict = decision.verdict
     if not _warnings(verdict):
         return ()
+    if decision.refused is not None:
+        return (
+            f"{verdict.reason}: admitted for now, and refused otherwise: {_tenant_message(subject, decision.refused)}",
+        )
     own = () if verdict.reason in {Reason.VERIFIED, Reason.WARNED} else (_tenant_message(subject, verdict),)
     return own + tuple(
         f"rule {quote(rule.name)} (warn): {_tenant_message(subject, rule.verdict)}"

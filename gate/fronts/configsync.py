@@ -20,17 +20,19 @@ verified: at steps 2 and 4. A dry run gets the same answer.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
+from gate.core.combine import no_rule_message
 from gate.core.errors import MalformedError
+from gate.core.leniency import relent
 from gate.core.oci import Reference
 from gate.core.policy import Context, HelmOciChoice, NoMatch, Policy, SourceChoice
 from gate.core.quote import QUOTED_LIMIT, quote
 from gate.core.reasons import Reason
 from gate.core.subjects import Chart, Claimed, Image, Subject
-from gate.core.verdict import Decision
-from gate.core.verify import no_rule_message
+from gate.core.verdict import Decision, Denied, Exempt
 from gate.fronts.admission import Review
-from gate.fronts.answers import Answer, answer_operator, answer_tenant, clause
+from gate.fronts.answers import Answer, answer_excused, answer_operator, answer_tenant, clause, excuse
 from gate.fronts.outcomes import Admit, Ask, Offline, Outcome, Refuse, offline
 from gate.fronts.syncs import ROOT_SYNC, Change, Difference, Git, HelmHttp, HelmOci, Oci
 
@@ -39,8 +41,11 @@ __all__ = ["Admit", "Answer", "Ask", "Offline", "Outcome", "Refuse", "conclude",
 _DIGEST_LENGTH = 71  # characters of sha256: and 64 hex digits
 
 
-def examine(review: Review, policy: Policy) -> Outcome:
-    """Return what is to be done about ``review``. Nothing is raised: what cannot be read is refused as malformed."""
+def examine(review: Review, policy: Policy, now: datetime) -> Outcome:
+    """Return what is to be done about ``review`` at ``now`` (aware). Nothing is raised: what cannot be read is refused.
+
+    What an exception or the rollout excuses is left behind, and every other step still applies.
+    """
     difference = Difference.of(review)
     exempt = _exempt(review, difference)
     if exempt is not None:
@@ -49,11 +54,28 @@ def examine(review: Review, policy: Policy) -> Outcome:
         change = Change.parse(review, difference)
     except MalformedError as error:
         return _refuse(Reason.MALFORMED, error.message)
-    refusal = _check_source(change, policy) or _check_claims(change, policy) or _check_silence(change)
-    if refusal is not None:
-        return refusal
-    subjects = _subjects(change)
-    return _check_match(change, subjects, policy) or _proceed(change, subjects, policy)
+    subjects = _subjects(change, policy)
+    excused: list[Decision] = []
+    for refusal in (_check_source(change, policy), _check_claims(change, policy), _check_silence(change)):
+        answer = _relent(refusal, change, policy, now)
+        if isinstance(answer, Refuse):
+            return answer
+        excused += () if answer is None else (answer,)
+    answer = _relent(_check_match(change, subjects, policy), change, policy, now)
+    if isinstance(answer, Refuse):
+        return answer
+    # Of a subject the decision itself says that no rule is about it.
+    excused += () if answer is None or subjects else (answer,)
+    return _proceed(change, subjects, policy, tuple(dict.fromkeys(excused)))
+
+
+def _relent(refusal: Refuse | None, change: Change, policy: Policy, now: datetime) -> Decision | Refuse | None:
+    """Return the refusal, or what an exception or the rollout makes of it."""
+    if refusal is None:
+        return None
+    refused = Denied(refusal.reason, refusal.message)
+    answer = relent(refused, refusal.about, change.context, policy, now)
+    return Decision(answer, refused=refused) if isinstance(answer, Exempt) else Refuse(answer.reason, answer.message)
 
 
 def conclude(ask: Ask, decisions: tuple[Decision, ...]) -> Answer:
@@ -63,7 +85,8 @@ def conclude(ask: Ask, decisions: tuple[Decision, ...]) -> Answer:
     not as many as the subjects, or there are none: that would admit what nobody looked at.
     """
     asked = tuple((subject.reference, each) for subject, each in zip(ask.subjects, decisions, strict=True))
-    return answer_operator(asked) if ask.context.kind == ROOT_SYNC else answer_tenant(asked)
+    answer = answer_operator(asked) if ask.context.kind == ROOT_SYNC else answer_tenant(asked)
+    return excuse(answer, ask.excused)
 
 
 def _exempt(review: Review, difference: Difference | None) -> Admit | None:
@@ -91,7 +114,8 @@ def _check_source(change: Change, policy: Policy) -> Refuse | None:
             return _check_chart(chart, policy)
         case Oci(image, reference) if sources.require_digest and reference.digest is None:
             wanted = "append @sha256:<digest> to it"
-            return _refuse(Reason.DIGEST_REQUIRED, f"spec.oci.image is {quote(image)} and carries no digest; {wanted}")
+            message = f"spec.oci.image is {quote(image)} and carries no digest; {wanted}"
+            return _refuse(Reason.DIGEST_REQUIRED, message, (reference,))
         case Oci():
             return None
 
@@ -124,7 +148,7 @@ def _check_chart(chart: HelmOci, policy: Policy) -> Refuse | None:
 
 def _refuse_chart(chart: HelmOci, why: str) -> Refuse:
     advice = "package the rendered configuration as an OCI source and sign that"
-    return _refuse(Reason.HELM_OCI, f"the Helm chart in {quote(chart.repo)} {why}; {advice}")
+    return _refuse(Reason.HELM_OCI, f"the Helm chart in {quote(chart.repo)} {why}; {advice}", chart.references)
 
 
 def _judged_claims(change: Change) -> tuple[str, ...]:
@@ -193,12 +217,13 @@ def _check_silence(change: Change) -> Refuse | None:
     asks = difference.by_reconciler and not difference.created and (difference.claims or difference.poll)
     if not asks or change.claims or not isinstance(change.source, Oci | HelmOci):
         return None
-    image = change.source.image if isinstance(change.source, Oci) else change.source.repo
+    source = change.source
+    image = source.image if isinstance(source, Oci) else source.repo
     what = f"the reconciler asks to sync {_quote_image(image)} without naming its digest"
-    return _refuse(Reason.NO_ANNOTATION, f"{what}; Config Sync names it since version 1.20")
+    return _refuse(Reason.NO_ANNOTATION, f"{what}; Config Sync names it since version 1.20", source.references)
 
 
-def _subjects(change: Change) -> tuple[Subject, ...]:
+def _subjects(change: Change, policy: Policy) -> tuple[Subject, ...]:
     """Return what is to be verified by steps 3 and 4: what is claimed, or what the source pins where nothing is."""
     claims, starts = _judged_claims(change), change.difference.starts
     match change.source:
@@ -206,9 +231,9 @@ def _subjects(change: Change) -> tuple[Subject, ...]:
             claimed = dict.fromkeys(source.claimed(claim) for claim in claims)
             subjects = tuple(Claimed(image, digest) for digest in claimed if digest is not None)
             return subjects or ((Image(image),) if starts and image.digest is not None else ())
-        case HelmOci() as chart:
-            return (Chart(chart.reference()),) if starts or claims else ()
-        case Git() | HelmHttp():
+        case HelmOci() as chart if (starts or claims) and _check_chart(chart, policy) is None:
+            return (Chart(chart.reference()),)
+        case HelmOci() | Git() | HelmHttp():
             return ()
 
 
@@ -219,7 +244,7 @@ def _check_match(change: Change, subjects: tuple[Subject, ...], policy: Policy) 
         named = ((change.source.reference,),)  # a new source whose digest is not known yet
     for references in named:
         if not any(policy.covers(reference, change.context) for reference in references):
-            return Refuse(Reason.NO_RULE, no_rule_message(references[0]))
+            return Refuse(Reason.NO_RULE, no_rule_message(references[0]), references)
     return None
 
 
@@ -230,10 +255,18 @@ def _references(subject: Subject) -> tuple[Reference, ...]:
     return (subject.reference,)
 
 
-def _proceed(change: Change, subjects: tuple[Subject, ...], policy: Policy) -> Outcome:
-    """Return what is to be verified, every step having passed, or why nothing is."""
+def _proceed(change: Change, subjects: tuple[Subject, ...], policy: Policy, excused: tuple[Decision, ...]) -> Outcome:
+    """Return what is to be verified, every step having passed or been excused, or why nothing is."""
     if subjects:
-        return Ask(subjects, change.context)
+        return Ask(subjects, change.context, excused)
+    if excused:
+        told = answer_excused(excused)
+        return Admit(told.reason, told.message, told.warnings, excused)
+    return _without_subjects(change, policy)
+
+
+def _without_subjects(change: Change, policy: Policy) -> Outcome:
+    """Return why nothing is to be verified."""
     if not change.difference.starts:
         follows = (
             "the next poll sets it again and is verified" if isinstance(change.source, Oci) else "nothing needs it"
@@ -260,5 +293,5 @@ def _plainly(reason: Reason) -> Admit:
     return Admit(reason, f"{reason}: {clause(reason.cause)}")
 
 
-def _refuse(reason: Reason, message: str) -> Refuse:
-    return Refuse(reason, f"{reason}: {message}")
+def _refuse(reason: Reason, message: str, about: tuple[Reference, ...] = ()) -> Refuse:
+    return Refuse(reason, f"{reason}: {message}", about)

@@ -9,32 +9,39 @@ from gate.core.oci import Reference
 from gate.core.policy import Context
 from gate.core.reasons import Reason
 from gate.core.subjects import Subject
+from gate.core.verdict import Decision
 from gate.fronts.admission import Review
 
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """Nothing is to be verified, and ``reason`` says why."""
+    """Nothing is to be verified, and ``reason`` says why.
+
+    ``excused`` are decisions on what the review itself says, which an exception or the rollout admits.
+    """
 
     reason: Reason
     message: str
     warnings: tuple[str, ...] = ()
+    excused: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Denied by what the review itself says."""
+    """Refused by what the review itself says; ``about`` are the references of the image, where it is about one."""
 
     reason: Reason
     message: str
+    about: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Admitted only if each of ``subjects`` is; there is at least one."""
+    """Admitted only if each of ``subjects`` is; there is at least one. For ``excused`` see Admit."""
 
     subjects: tuple[Subject, ...]
     context: Context
+    excused: tuple[Decision, ...] = ()
 
 
 Outcome: TypeAlias = Admit | Refuse | Ask

@@ -8,11 +8,13 @@ from typing import TypeAlias
 
 from gate.core import strictjson
 from gate.core.deadline import Deadline
-from gate.core.policy import Policy
+from gate.core.leniency import NEVER_SOFTENED, soften
+from gate.core.policy import Context, Policy
 from gate.core.reasons import Reason
 from gate.core.report import describe
 from gate.core.strictjson import Json
-from gate.core.verdict import Decision
+from gate.core.subjects import Subject
+from gate.core.verdict import Decision, Unavailable
 from gate.fronts import configsync
 from gate.fronts.admission import Review, ReviewError, parse_review, render
 from gate.service import Gate
@@ -52,40 +54,44 @@ class Reviewer:
             review = parse_review(body)
         except ReviewError as error:
             return self._unreadable(error)
-        answer, decisions = self._decide(review, deadline)
+        policy = self.policy()
+        answer, decisions = self._decide(
+            review, policy, lambda subject, context: self.gate.decide(policy, subject, context, deadline)
+        )
         milliseconds = round((deadline.clock() - started) * 1000, 1)
         self.record(_record(review, answer, decisions, milliseconds))
-        return Reply(
-            200,
-            render(
-                review.api_version,
-                review.uid,
-                allowed=answer.allowed,
-                message=answer.message,
-                warnings=answer.warnings,
-            ),
-        )
+        return _reply(review, answer)
 
     def refuse(self, body: bytes, reason: Reason, message: str) -> Reply:
-        """Return a denial of the review in ``body`` for a reason that has nothing to do with what it asks."""
+        """Return a refusal of the review in ``body`` for a reason that has nothing to do with what it asks."""
         try:
             review = parse_review(body)
         except ReviewError as error:
             return self._unreadable(error)
-        self.record(_record(review, configsync.Answer(allowed=False, reason=reason, message=message), (), 0.0))
-        return Reply(200, render(review.api_version, review.uid, allowed=False, message=message))
-
-    def _decide(self, review: Review, deadline: Deadline) -> tuple[configsync.Answer, tuple[Decision, ...]]:
-        # One policy for the whole review: a reload in between must not decide half of it.
         policy = self.policy()
-        match configsync.examine(review, policy):
-            case configsync.Admit(reason, message, warnings):
-                return configsync.Answer(allowed=True, reason=reason, message=message, warnings=warnings), ()
+        decisions: tuple[Decision, ...] = ()
+        answer = configsync.Answer(allowed=False, reason=reason, message=message)
+        # What a rollout may admit is looked at, but for images, which nobody is asked about now.
+        if policy.lenient and reason not in NEVER_SOFTENED:
+            decision, now = Decision(Unavailable(reason, message)), self.gate.now()
+            answer, decisions = self._decide(
+                review, policy, lambda subject, context: soften(decision, subject.reference, context, policy, now)
+            )
+        self.record(_record(review, answer, decisions, 0.0))
+        return _reply(review, answer)
+
+    def _decide(
+        self, review: Review, policy: Policy, decide: Callable[[Subject, Context], Decision]
+    ) -> tuple[configsync.Answer, tuple[Decision, ...]]:
+        """Return the answer under one policy for the whole review: a reload must not decide half of it."""
+        match configsync.examine(review, policy, self.gate.now()):
+            case configsync.Admit(reason, message, warnings, excused):
+                return configsync.Answer(allowed=True, reason=reason, message=message, warnings=warnings), excused
             case configsync.Refuse(reason, message):
                 return configsync.Answer(allowed=False, reason=reason, message=message), ()
-            case configsync.Ask(subjects, context) as ask:
-                decisions = tuple(self.gate.decide(policy, subject, context, deadline) for subject in subjects)
-                return configsync.conclude(ask, decisions), decisions
+            case configsync.Ask(subjects, context, excused) as ask:
+                decisions = tuple(decide(subject, context) for subject in subjects)
+                return configsync.conclude(ask, decisions), (*excused, *decisions)
 
     def _unreadable(self, error: ReviewError) -> Reply:
         message = f"{Reason.MALFORMED}: {error.message}"
@@ -93,6 +99,17 @@ class Reviewer:
         if error.uid is None:
             return Reply.sentence(400, message)
         return Reply(200, render(error.api_version, error.uid, allowed=False, message=message))
+
+
+def _reply(review: Review, answer: configsync.Answer) -> Reply:
+    body = render(
+        review.api_version,
+        review.uid,
+        allowed=answer.allowed,
+        message=answer.message,
+        warnings=answer.warnings,
+    )
+    return Reply(200, body)
 
 
 def _record(review: Review, answer: configsync.Answer, decisions: tuple[Decision, ...], milliseconds: float) -> Record:

@@ -72,6 +72,14 @@ class HelmOci:
             raise MalformedError(f"{quote(place)} does not begin with a host name")
         return reference
 
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """What rules and exceptions know it by: nothing where it names no one version."""
+        try:
+            return (self.reference(),)
+        except MalformedError:
+            return ()
+
 
 @dataclass(frozen=True, slots=True)
 class Oci:
@@ -79,6 +87,11 @@ class Oci:
 
     image: str
     reference: Reference
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """What rules and exceptions know it by."""
+        return (self.reference,)
 
     def claimed(self, claim: str) -> Digest | None:
         """Return the digest if ``claim`` is ``<image>@sha256:<64 hex digits>``, the image letter by letter; or None."""

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from gate.core import limits, strictjson
 from gate.core.errors import MalformedError, UnavailableError
-from gate.core.oci import Descriptor, listed_manifests
+from gate.core.oci import Descriptor, Digest, listed_manifests
 from gate.core.reasons import Reason
 from gate.registry import urls
 from gate.registry.urls import Origin
@@ -64,6 +64,15 @@ class Entries:
     def found(self) -> Listed:
         """Return the descriptors of all pages, in their order."""
         return Listed(tuple(self._found), self._size)
+
+
+def subject_of(raw: bytes) -> Digest | None:
+    """Return the digest of the subject that the manifest ``raw`` names, or None where it names none to be read."""
+    try:
+        subject = strictjson.loads_object(raw, limit=limits.MANIFEST_BYTES).get("subject")
+        return None if subject is None else Descriptor.parse(subject, "the manifest's subject").digest
+    except MalformedError:
+        return None
 
 
 def _descriptor(entry: strictjson.Json) -> Descriptor | None:

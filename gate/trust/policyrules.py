@@ -36,7 +36,7 @@ _KINDS = {kind: kind for kind in OBJECT_KINDS}
 _MODES = {mode.value: mode for mode in Mode}
 _OUTAGES = {choice.value: choice for choice in OnUnavailable}
 _REFERENCES = {choice.value: choice for choice in MatchReference}
-_STATIC: dict[str, Requirement] = {"fail": Fail(), "pass": Pass()}
+STATIC: dict[str, Requirement] = {"fail": Fail(), "pass": Pass()}
 
 # What names of Kubernetes are made of (RFC 1123 subdomain): any other pattern would silently match nothing.
 OBJECT_NAME = "[a-z0-9.-]+"
@@ -68,7 +68,7 @@ def _rule(fields: Fields, names: set[str], material: Material) -> Rule:
                 fields.wrong(meaningless, "is given beside static, expected it beside authorities only")
     on_unavailable = fields.choice("onUnavailable", _OUTAGES, OnUnavailable.DENY)
     match_reference = fields.choice("matchReference", _REFERENCES, MatchReference.IGNORE)
-    requirement = fields.choice("static", _STATIC) if kind == "static" else _signatures(fields, material)
+    requirement = fields.choice("static", STATIC) if kind == "static" else _signatures(fields, material)
     message = fields.text("message", "")
     fields.finish()
     return Rule(name, match, requirement, mode, on_unavailable, message, match_reference)

@@ -25,6 +25,7 @@ from gate.core.errors import ConfigError, GateError, MalformedError
 from gate.core.trust import TrustedRoot, Window, parse_trusted_root
 
 URL = "https://tuf-repo-cdn.sigstore.dev"  # the repository of Sigstore's public good instance
+STAGING_URL = "https://tuf-repo-cdn.sigstage.dev"  # and that of the instance where Sigstore tries what is to come
 
 REFRESH_SECONDS = 3600.0  # between two questions: how long a revoked log or authority stays trusted here at most
 SPREAD = (0.8, 1.2)  # of that, so that replicas do not ask at once
@@ -55,7 +56,7 @@ class Repository(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """What a release of the ``sigstore`` package carries of the public good instance."""
+    """What a release of the ``sigstore`` package carries of an instance of Sigstore."""
 
     trusted_root: bytes
     tuf_root: bytes  # root.json of its TUF repository
@@ -79,17 +80,21 @@ class Times:
     uniform: Callable[[float, float], float]
 
 
-def read_shipped() -> Shipped:
-    """Return what the installed ``sigstore`` package carries, or raise ConfigError.
+def read_shipped(url: str = URL) -> Shipped:
+    """Return what the installed ``sigstore`` package carries of the instance with the TUF repository ``url``.
+
+    Nobody is asked, and nothing is written. Raises ConfigError when the package carries no such thing.
 
     The package's own way to it, ``ClientTrustConfig.production(offline=True)``, writes into the user's directories,
     prefers whatever lies there without verifying it, and shows the bytes to nobody. So its data files are read.
     """
-    directory = resources.files("sigstore").joinpath("_store", percent_encode(URL, safe=""))
+    directory = resources.files("sigstore").joinpath("_store", percent_encode(url, safe=""))
     try:
         raw, tuf_root = (directory.joinpath(name).read_bytes() for name in ("trusted_root.json", "root.json"))
     except OSError as error:
-        raise ConfigError("the sigstore package carries no trust root; install the release that gate names") from error
+        raise ConfigError(
+            f"the sigstore package carries nothing of {url}; install the release that gate names"
+        ) from error
     return Shipped(raw, tuf_root, metadata.version("sigstore"))
 
 

@@ -16,7 +16,7 @@ from gate.trust.publicgood import PublicGood
 from gate.trust.reading import Attempt, read_set
 from gate.trust.roots import Roots
 
-LOOK_SECONDS = 0.5  # between two looks at the files: with the time to read them, a change works within two seconds
+LOOK_SECONDS = 0.25  # between two looks at the files: with the time to read them, a change works within two seconds
 AGAIN_SECONDS = 10.0  # until a set that is wrong is read again though no file has changed: a disk may have failed
 
 log = logging.getLogger("gate.policy")

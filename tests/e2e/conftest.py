@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.cluster import Cluster, running_cluster
 from tests.e2e.cosign import KeyPair, key_pair
 from tests.e2e.registries import running_distribution, running_olareg
+from tests.e2e.sigstore_box import Sigstore, running_sigstore
 from tests.e2e.webhook import GateServer, plain_http, register
 from tests.e2e.workbench import Workbench
 
@@ -78,6 +79,13 @@ def release(folder: Path) -> KeyPair:
 def stranger(folder: Path) -> KeyPair:
     """Return a key pair that no policy names."""
     return key_pair(folder, "stranger")
+
+
+@pytest.fixture(scope="session")
+def sigstore(folder: Path) -> Iterator[Sigstore]:
+    """Return a private Sigstore, in which whoever asks for a token is believed."""
+    with running_sigstore(folder) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

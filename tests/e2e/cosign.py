@@ -11,7 +11,7 @@ from tests.e2e.toolbox import tool
 
 SECONDS = 60
 
-_PLAIN = ("--allow-http-registry", "--allow-insecure-registry")
+PLAIN = ("--allow-http-registry", "--allow-insecure-registry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Signer:
     def sign(self, image: str, keys: KeyPair, login: Login | None = None) -> None:
         """Sign ``image`` (repository and digest) and store the signature beside it; without ``login``, over http."""
         assert "@sha256:" in image, "signed by digest, never by tag"
-        arguments = ["--key", str(keys.private), "--tlog-upload=false", *self.flags, *(_PLAIN if login is None else ())]
+        arguments = ["--key", str(keys.private), "--tlog-upload=false", *self.flags, *(PLAIN if login is None else ())]
         environ = {} if login is None else login.environ
         run(self.program, keys.private.parent, "sign", *arguments, "-y", image, **environ)
 
@@ -62,6 +62,12 @@ SIGNERS = (
 def key_pair(folder: Path, name: str) -> KeyPair:
     """Make a key pair with cosign itself."""
     run("cosign3", folder, "generate-key-pair", "--output-key-prefix", name)
+    return KeyPair(folder / f"{name}.key", folder / f"{name}.pub")
+
+
+def imported(folder: Path, name: str, private: Path) -> KeyPair:
+    """Return the key in ``private`` (PEM, not encrypted) as cosign takes it in."""
+    run("cosign3", folder, "import-key-pair", "--key", str(private), "--output-key-prefix", name, "--yes")
     return KeyPair(folder / f"{name}.key", folder / f"{name}.pub")
 
 

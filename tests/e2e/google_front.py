@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 import requests
 
 from tests.e2e.registries import Tls
-from tests.e2e.token_server import serving
+from tests.e2e.serving import serving
 
 PASSED_ON = ("Content-Type", "Docker-Content-Digest", "Link", "OCI-Filters-Applied")
 

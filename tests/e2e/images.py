@@ -76,6 +76,22 @@ class Repository:
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": children}
         return str(self._push_manifest(tag or "", INDEX, index)["digest"]), str(children[1]["digest"])
 
+    def copy_signature(self, signed: str, other: str) -> None:
+        """Store the tag-based signature of one digest under the tag of another, as anyone can who may push."""
+        self._push_manifest(_signature_tag(other), MANIFEST, self._manifest(_signature_tag(signed)))
+
+    def copy_bundle(self, signed: str, other: str) -> None:
+        """Store the one bundle that refers to a digest as one that refers to another, as anyone can who may push."""
+        (listed,) = self.access.send("GET", self.url(f"/referrers/{signed}")).json()["manifests"]
+        manifest = self._manifest(listed["digest"])
+        size = len(self.access.send("GET", self.url(f"/manifests/{other}"), accept=MANIFEST).content)
+        subject = {"mediaType": MANIFEST, "digest": other, "size": size}
+        self._push_manifest("", MANIFEST, manifest | {"subject": subject})
+
+    def _manifest(self, reference: str) -> Descriptor:
+        document: Descriptor = self.access.send("GET", self.url(f"/manifests/{reference}"), accept=MANIFEST).json()
+        return document
+
     def _push_image(self, tag: str) -> Descriptor:
         manifest = {
             "schemaVersion": 2,
@@ -98,6 +114,11 @@ class Repository:
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         self.access.send("PUT", self.url(f"/manifests/{tag or digest}"), content, media_type)
         return {"mediaType": media_type, "digest": digest, "size": len(content)}
+
+
+def _signature_tag(digest: str) -> str:
+    """Return the tag under which cosign stores signatures of ``digest``."""
+    return digest.replace(":", "-") + ".sig"
 
 
 def bundle() -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -18,21 +19,45 @@ SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A key, and the certificate that says whose it is."""
+
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    certificate: x509.Certificate
+
+    @classmethod
+    def new(
+        cls, name: str, issuer: Holder | None = None, *, ca: bool, purpose: x509.ObjectIdentifier | None = None
+    ) -> Holder:
+        """Return a new holder whom ``issuer`` certifies for ``purpose``; without issuer, one who certifies himself."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        by = key if issuer is None else issuer.key
+        subject = _name(name)
+        builder = _builder(subject, subject if issuer is None else issuer.certificate.subject, key.public_key())
+        builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        builder = builder.add_extension(_usage(signs_certificates=ca), critical=True)
+        builder = builder.add_extension(_authority_key(by), critical=False)
+        if purpose is not None:
+            # RFC 3161, section 2.3, wants it critical in the certificate that signs timestamps.
+            builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=not ca)
+        return cls(key, builder.sign(by, hashes.SHA256()))
+
+    @property
+    def pem(self) -> bytes:
+        """Return the certificate."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+
 class Authority:
     """A certificate authority whose files lie in one folder."""
 
     def __init__(self, folder: Path, name: str) -> None:
         """Make the authority; ``certificate`` is the path of its PEM file."""
         self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name(name)
+        self._holder = Holder.new(name, ca=True)
         self.certificate = folder / f"{name}.crt"
-        constraints = x509.BasicConstraints(ca=True, path_length=0)
-        usage = _usage(signs_certificates=True)
-        builder = _builder(self._name, self._name, self._key.public_key())
-        builder = builder.add_extension(constraints, critical=True).add_extension(usage, critical=True)
-        signed = builder.sign(self._key, hashes.SHA256())
-        self.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        self.certificate.write_bytes(self._holder.pem)
 
     def issue(self, name: str, organization: str | None = None, hosts: Sequence[str] = ()) -> tuple[Path, Path]:
         """Return the PEM files of a certificate and its key, for server and client.
@@ -43,16 +68,14 @@ class Authority:
         names = x509.SubjectAlternativeName(
             [*map(x509.DNSName, ("localhost", *hosts)), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
         )
-        builder = _builder(_name(name, organization), self._name, key.public_key())
+        builder = _builder(_name(name, organization), self._holder.certificate.subject, key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([SERVER, CLIENT]), critical=False)
         builder = builder.add_extension(names, critical=False)
-        builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
-        )
+        builder = builder.add_extension(_authority_key(self._holder.key), critical=False)
         certificate = self._folder / f"{name}.crt"
-        signed = builder.sign(self._key, hashes.SHA256())
+        signed = builder.sign(self._holder.key, hashes.SHA256())
         certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
         return certificate, write_key(self._folder / f"{name}.key", key)
 
@@ -85,6 +108,10 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
     builder = builder.serial_number(x509.random_serial_number())
     builder = builder.not_valid_before(now - LEEWAY).not_valid_after(now + LIFETIME)
     return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+
+
+def _authority_key(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
 
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:

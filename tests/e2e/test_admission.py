@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import requests
 
 from tests.e2e.cosign import SIGNERS, KeyPair, Signer
-from tests.e2e.images import MANIFEST, Repository
 from tests.e2e.kubeapi import Answer, must
 from tests.e2e.syncs import CLAIM, GIT, oci
 from tests.e2e.webhook import GateServer
@@ -101,25 +99,10 @@ def test_a_signature_that_was_copied_from_another_image_is_denied(
     repository, sync = bench.repository(distribution), bench.sync("RootSync")
     signed, evil = repository.push(), repository.push()
     TAG_SIGNER.sign(f"{repository}@{signed}", release)
-    copy_signature(repository, signed, evil)
+    repository.copy_signature(signed, evil)
     answer = bench.cluster.admin.create(sync.list_path(), sync.object(oci(f"{repository}@{evil}")))
     assert_denied(answer, evil)
     assert reason(gate) == "untrusted"
-
-
-def copy_signature(repository: Repository, signed: str, other: str) -> None:
-    """Store the tag-based signature of one digest under the tag of another, as anyone can who may push."""
-    base = f"http://{repository.host}/v2/{repository.name}/manifests"
-    manifest = requests.get(f"{base}/{signature_tag(signed)}", headers={"Accept": MANIFEST}, timeout=10)
-    manifest.raise_for_status()
-    media_type = {"Content-Type": manifest.headers["Content-Type"]}
-    put = requests.put(f"{base}/{signature_tag(other)}", data=manifest.content, headers=media_type, timeout=10)
-    put.raise_for_status()
-
-
-def signature_tag(digest: str) -> str:
-    """Return the tag under which cosign stores signatures of ``digest``."""
-    return digest.replace(":", "-") + ".sig"
 
 
 def test_a_signed_child_of_an_index_is_admitted(bench: Workbench, olareg: str, release: KeyPair) -> None:

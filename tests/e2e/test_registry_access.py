@@ -162,11 +162,16 @@ def test_a_registry_whose_quota_is_used_up_is_no_missing_signature_and_its_image
     limited: str, bench: Workbench, gate: GateServer, release: KeyPair
 ) -> None:
     repository = bench.repository(limited)
-    signed = f"{repository}@{repository.push()}"
-    TAG_SIGNER.sign(signed, release)
+    images = [f"{repository}@{repository.push()}" for _ in range(4)]
+    for image in images:
+        TAG_SIGNER.sign(image, release)
     with quota_used_up(limited):
-        answer = ask(bench, signed)
-    record = gate.decisions()[-1]
+        # Now and then the one request that the registry still answers is gate's: then the next image meets the limit.
+        for signed in images:
+            answer = ask(bench, signed)
+            record = gate.decisions()[-1]
+            if record["reason"] != "verified":
+                break
     assert record["reason"] == "registry-limited", answer.message
     assert "answered 429" in answer.message
     assert "no signatures found" not in answer.message

@@ -13,7 +13,10 @@ import pytest
 from tests.e2e.toolbox import tool
 
 SCRIPT = Path(__file__).parent / "tools" / "build.py"
-ALL = ("etcd", "olareg", "registry", "kube-apiserver", "kubectl", "cosign3", "cosign2")
+ALL = (
+    *("etcd", "olareg", "registry", "kube-apiserver", "kubectl", "cosign3", "cosign2"),
+    *("fulcio", "rekor-server", "timestamp-server"),
+)
 SECONDS = 60
 
 
@@ -82,12 +85,46 @@ def test_a_tool_on_path_is_used_where_its_version_is_right(
     assert used or "kubectl must be built" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("title", "version", "used"),
+    [
+        ("Rekor signature transparency log server (POSIX)", "v2.3.0", True),
+        ("Rekor signature transparency log server (POSIX)", "v2.2.9", False),
+        ("Rekor signature transparency log server (GCP)", "v2.3.0", False),
+        ("Rekor", "v1.5.3", False),
+    ],
+)
+def test_a_log_of_another_kind_on_path_is_not_taken_for_the_one_on_files(
+    title: str, version: str, *, used: bool, checkout: Path, tmp_path: Path
+) -> None:
+    program(tmp_path / "path" / "rekor-server", f"rekor-server: {title}\n\nGitVersion:    {version}")
+    named = all_named(tmp_path / "named")
+    del named["GATE_TOOL_REKOR_SERVER"]
+    done = make_tools(checkout, tmp_path / "path", **named)
+    assert (done.returncode == 0) is used
+    assert used or "rekor-server must be built" in done.stderr
+
+
 def test_a_link_that_was_made_before_is_not_taken_for_an_installed_tool(checkout: Path, tmp_path: Path) -> None:
     own = checkout / ".tools" / "bin"
     program(own / "kubectl", "Client Version: v1.33.4")
     named = all_named(tmp_path / "named")
     del named["GATE_TOOL_KUBECTL"]
     assert "kubectl must be built" in make_tools(checkout, own, **named).stderr
+
+
+def test_a_program_of_the_suite_is_built_again_when_its_source_changes(checkout: Path, tmp_path: Path) -> None:
+    go = program(tmp_path / "path" / "go", "")
+    go.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\n/bin/cp "$0" "$2"\n')
+    named = all_named(tmp_path / "named")
+    del named["GATE_TOOL_TIMESTAMP_SERVER"]
+    built = set()
+    for line in ("", "// changed\n", ""):
+        source = checkout / "tests" / "e2e" / "tools" / "timestamp" / "main.go"
+        source.write_text((SCRIPT.parent / "timestamp" / "main.go").read_text() + line)
+        assert make_tools(checkout, go.parent, **named).returncode == 0
+        built.add((checkout / ".tools" / "bin" / "timestamp-server").readlink())
+    assert len(built) == 2
 
 
 def test_a_build_that_fails_leaves_nothing_behind(checkout: Path, tmp_path: Path) -> None:

@@ -9,38 +9,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from gate.cli import main
-from gate.core.oci import Digest
-from gate.demo.registry import serve
-from gate.demo.store import Store
+from tests.fakes.recorded import ask, load
 from tests.fakes.shared import FIXTURES, shared_fixture
 
 SIGNATURE = "https://sigstore.dev/cosign/sign/v1"
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "verify.schema.json").read_text())
 # The recording names every repository of these two folders; where it is absent one case stands for all and is skipped.
 RECORDED = FIXTURES / "signed" / "expected-by-prototype.json"
-
-
-def load(name: str, *, referrers_api: bool) -> tuple[Store, Digest]:
-    """Return the dumped repository and the digest that its own tag names."""
-    folder = shared_fixture("signed")
-    tags = json.loads((folder / "index.json").read_text())[name]
-    by_digest: dict[str, list[str]] = {}
-    for tag, target in tags.items():
-        by_digest.setdefault(target["digest"], []).append(tag)
-    store = Store(referrers_api=referrers_api)
-    for path in (folder / name / "manifests").iterdir():
-        raw = path.read_bytes()
-        digest = str(Digest.of(raw))
-        media_type = json.loads(raw)["mediaType"]
-        store.push_manifest(name, raw, media_type)
-        for tag in by_digest.get(digest, []):
-            if not tag.startswith("sha256:"):
-                store.tag(name, tag, Digest.of(raw))
-    for path in (folder / name / "blobs").iterdir():
-        store.push_blob(name, path.read_bytes())
-    (own,) = (target["digest"] for tag, target in tags.items() if not tag.startswith("sha256"))
-    return store, Digest.parse(own)
 
 
 def cases() -> Iterator[tuple[str, str, bool]]:
@@ -66,10 +41,8 @@ def test_gate_verify_answers_what_cosign_signed(
     referrers_api: bool,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    store, digest = load(name, referrers_api=referrers_api)
-    path = shared_fixture("signed") / "keys" / key
-    with serve(store) as address:
-        code = main(["verify", "--plain-http", "--key", str(path), "-o", "json", f"{address}/{name}@{digest}"])
+    store, digest = load("signed", name, referrers_api=referrers_api)
+    code = ask(store, name, digest, "--key", shared_fixture("signed") / "keys" / key)
     answer = json.loads(capsys.readouterr().out)
     jsonschema.validate(answer, SCHEMA)
     assert (code, answer["verdict"]) == ((0, "verified") if admitted else (1, "denied"))

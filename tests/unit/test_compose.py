@@ -101,6 +101,15 @@ def test_a_registries_file_that_goes_bad_while_gate_runs_shows_in_readiness_deta
     assert client.get("/readyz").text == "ok\n"
 
 
+def test_a_policy_that_goes_bad_while_gate_runs_shows_in_readiness_detail(files: Path) -> None:
+    client = compose.application(settings(files)).test_client()
+    (files / "cosign.pub").write_bytes(b"")
+    told = client.get("/readyz?verbose")
+    assert told.status_code == 200
+    assert "the policy is wrong and the one before stays in force: the public key" in told.text
+    assert client.get("/readyz").text == "ok\n"
+
+
 def test_a_registries_file_that_is_right_is_not_mentioned(files: Path) -> None:
     path = files / "registries.yaml"
     path.write_text("- host: listed.example\n")

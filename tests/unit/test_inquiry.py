@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,6 +18,7 @@ from gate.core.keys import parse_public_key
 from gate.core.oci import OCI_INDEX, Descriptor, Digest, Reference
 from gate.core.policy import (
     Fail,
+    ImageException,
     Match,
     Mode,
     NoMatch,
@@ -26,6 +28,7 @@ from gate.core.policy import (
     Requirement,
     Rule,
     Signatures,
+    Term,
     single_key_policy,
 )
 from gate.core.reasons import Reason
@@ -650,3 +653,90 @@ def test_a_chart_that_a_rule_refuses_by_digest_is_refused(engine: Engine) -> Non
     sign(engine, digest)
     known_bad = policy(rule(RELEASE), rule(Fail(), digest))
     assert engine.decide(CHART, known_bad).verdict.reason is Reason.STATIC_FAIL
+
+
+# Exceptions by digest
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SOON, PAST = Term(NOW + timedelta(days=7), "INC-7"), Term(NOW, "INC-7")
+
+
+def excepting(digest: Digest, *rules: Rule, term: Term = SOON, repository: str = IMAGE) -> Policy:
+    exception = ImageException(Reference.parse(f"{repository}@{digest}"), term)
+    return replace(POLICY, rules=rules, exceptions=(exception,))
+
+
+def ways_to_ask(engine: Engine, index: Digest, child: Digest, policy: Policy) -> list[Decision]:
+    return [
+        claimed_of_tag(engine, child, policy),
+        claimed_of_pin(engine, index, child, policy),
+        engine.decide(Image(at(index)), policy),
+        engine.ask(f"{IMAGE}:v1", policy),
+        engine.ask(f"{IMAGE}:v1@{child}", policy),
+    ]
+
+
+@pytest.mark.parametrize("rules", [(rule(RELEASE),), ()], ids=["unsigned", "no rule"])
+@pytest.mark.parametrize("excepted", ["index", "child"])
+def test_an_exception_for_an_index_covers_the_child_that_is_synced_of_it_and_one_for_the_child_as_well(
+    engine: Engine, excepted: str, rules: tuple[Rule, ...]
+) -> None:
+    index, child, _ = multi_platform(engine)
+    exceptional = excepting(index if excepted == "index" else child, *rules)
+    for decision in ways_to_ask(engine, index, child, exceptional):
+        assert decision.verdict.reason is Reason.EXCEPTION
+        assert decision.refused is not None
+        assert decision.refused.reason is (Reason.NO_SIGNATURE if rules else Reason.NO_RULE)
+
+
+@pytest.mark.parametrize("rules", [(rule(RELEASE),), ()], ids=["unsigned", "no rule"])
+def test_an_exception_for_another_index_covers_no_child(engine: Engine, rules: tuple[Rule, ...]) -> None:
+    index, child, _ = multi_platform(engine)
+    other = engine.push_index(engine.push(None, "a"), engine.push(None, "b"), tag=None)
+    decisions = ways_to_ask(engine, index, child, excepting(other, *rules))
+    assert not any(decision.admits for decision in decisions)
+    assert not claimed_of_pin(engine, other, child, excepting(other, *rules)).admits
+
+
+def test_an_exception_for_an_index_does_not_cover_what_it_cannot_be_seen_to_list(engine: Engine) -> None:
+    index, child, _ = multi_platform(engine)
+    engine.client.fail("*", OUTAGE)
+    assert not claimed_of_pin(engine, index, child, excepting(index, rule(RELEASE))).admits
+    assert not claimed_of_tag(engine, child, excepting(index, rule(RELEASE))).admits
+    assert claimed_of_tag(engine, child, excepting(child, rule(RELEASE))).admits
+
+
+@pytest.mark.parametrize("bad", ["index", "child"])
+@pytest.mark.parametrize("excepted", ["index", "child"])
+def test_a_digest_that_is_refused_is_refused_although_an_exception_is_about_it(
+    engine: Engine, excepted: str, bad: str
+) -> None:
+    index, child, _ = multi_platform(engine)
+    digests = {"index": index, "child": child}
+    exceptional = excepting(digests[excepted], rule(RELEASE), rule(Fail(), digests[bad]))
+    for decision in ways_to_ask(engine, index, child, exceptional):
+        assert decision.verdict.reason is Reason.STATIC_FAIL
+
+
+@pytest.mark.parametrize(
+    "exceptional",
+    [
+        excepting(Digest.of(b"an index"), term=PAST),
+        excepting(Digest.of(b"an index"), repository=f"{HOST}/acme/other"),
+        replace(excepting(Digest.of(b"an index")), no_match=NoMatch.ALLOW),
+    ],
+    ids=["lapsed", "of another repository", "not needed"],
+)
+def test_an_exception_that_cannot_help_causes_no_request(engine: Engine, exceptional: Policy) -> None:
+    index, child, _ = multi_platform(engine)
+    claimed_of_tag(engine, child, exceptional)
+    claimed_of_pin(engine, index, child, exceptional)
+    assert engine.names == []
+
+
+def test_what_is_verified_is_not_said_to_be_excepted(engine: Engine) -> None:
+    index, child, _ = multi_platform(engine)
+    sign(engine, index)
+    for decision in ways_to_ask(engine, index, child, excepting(index, rule(RELEASE))):
+        assert isinstance(decision.verdict, Verified)
+        assert decision.refused is None

@@ -30,10 +30,13 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "gate.registry.urls": ("gate.trust.policyfile", "gate.kube.api", "gate.service", "gate.demo.store"),
     "gate.trust.policyfile": ("gate.registry.client", "gate.kube.api", "gate.service", "gate.fronts.admission"),
     "gate.kube.api": ("gate.registry.client", "gate.trust.policyfile", "gate.service"),
+    "gate.inquiry": ("gate.service", "gate.fronts.admission"),
     "gate.service": ("gate.fronts.admission", "gate.server.app", "gate.cli.verify"),
     "gate.fronts.admission": ("gate.server.app", "gate.demo.store", "gate.cli.verify", "tuf"),
     "gate.server.logs": ("gate.demo.store", "gate.cli.verify"),
     "gate.demo.store": ("gate.cli.verify", "sigstore"),
+    "gate.cli.verify": ("gate.conformance",),
+    "gate.conformance": ("gate.__main__", "sigstore"),
 }
 
 # Everything that the core may know; a list of what it may not know would have to name the whole standard library.

@@ -22,6 +22,8 @@ BIN = HERE.parents[2] / ".tools" / "bin"
 BUILD_SECONDS = 1800  # a cold build of kube-apiserver takes about 4 minutes on 2 cores
 VERSION_SECONDS = 10  # asking a program for its version
 
+OWN = "."  # the package of a program whose main file lies beside its go.mod
+
 Version = tuple[int, ...]
 
 
@@ -62,6 +64,10 @@ class Tool:
         return f"-s -w {self.variables}".strip()
 
 
+# Where the programs of Sigstore keep the version that they show.
+_RELEASE = "-X sigs.k8s.io/release-utils/version.gitVersion="
+
+
 def _cosign(version: str) -> Tool:
     # Nothing older was tried with the flags that the suite signs with.
     major, minor, _ = (int(number) for number in version[1:].split("."))
@@ -74,7 +80,22 @@ def _cosign(version: str) -> Tool:
         lowest=(major, minor),
         below=(major + 1,),
         also="cosign",
-        variables=f"-X sigs.k8s.io/release-utils/version.gitVersion={version}",
+        variables=_RELEASE + version,
+    )
+
+
+def _service(name: str, package: str, version: str, title: str) -> Tool:
+    # The title tells programs of one name apart: the first Rekor and the one on Google's storage are rekor-server too.
+    major, minor, _ = (int(number) for number in version[1:].split("."))
+    return Tool(
+        name=name,
+        module=name.partition("-")[0],
+        package=package,
+        ask=("version",),
+        version=rf"{re.escape(title)}\s+GitVersion:\s+v(\d+)\.(\d+)",
+        lowest=(major, minor),
+        below=(major + 1,),
+        variables=_RELEASE + version,
     )
 
 
@@ -123,6 +144,19 @@ TOOLS = (
     ),
     _cosign("v3.1.3"),
     _cosign("v2.6.5"),
+    _service("fulcio", "github.com/sigstore/fulcio", "v1.8.8", "fulcio: Fulcio"),
+    _service(
+        "rekor-server",
+        "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix",
+        "v2.3.0",
+        "rekor-server: Rekor signature transparency log server (POSIX)",
+    ),
+    _service(
+        "timestamp-server",
+        OWN,
+        "v2.1.3",
+        "timestamp-server: Timestamp authority service",
+    ),
 )
 
 
@@ -182,7 +216,8 @@ def place(tool: Tool) -> Path:
     """Return where the built program belongs: a folder named by a hash of all that decides what is built."""
     digest = hashlib.sha256()
     parts = [f"{tool.package}\n{tool.linker_flags}\n{sys.platform} {os.uname().machine}\n".encode()]
-    parts += [(HERE / tool.module / name).read_bytes() for name in ("go.mod", "go.sum")]
+    source = ("go.mod", "go.sum", *(("main.go",) if tool.package == OWN else ()))
+    parts += [(HERE / tool.module / name).read_bytes() for name in source]
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

@@ -6,7 +6,7 @@ dataclasses.replace(), and ``push()`` stores it beside an image.
 """
 
 from tests.fakes.sigstore.authority import ISSUER, SUBJECT, Authority
-from tests.fakes.sigstore.box import NOW, Sigstore
+from tests.fakes.sigstore.box import NOW, Sigstore, usual_body
 from tests.fakes.sigstore.ctlog import CtLog
 from tests.fakes.sigstore.made import Holder, Layout, Made
 from tests.fakes.sigstore.rekor import Rekor
@@ -24,4 +24,5 @@ __all__ = [
     "Rekor",
     "Sigstore",
     "TimestampAuthority",
+    "usual_body",
 ]

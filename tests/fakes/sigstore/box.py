@@ -100,7 +100,7 @@ class Sigstore:
         made = Made(layout, holder, content, holder.key.sign(message, changes.get("hash")))
         log, at = changes.get("log", self.rekor), changes.get("at", self.now)
         if log is not None:
-            describe = changes.get("describe", _kind(log, layout))
+            describe = changes.get("describe", usual_body(log, layout))
             made = replace(made, entries=(log.append(describe(made), at),))
         if changes.get("stamped", log is None or not log.promises):
             made = replace(made, timestamps=(self.tsa.stamp(made.signature, at),))
@@ -113,7 +113,8 @@ def _content(layout: Layout, digest: Digest) -> bytes:
     return layouts.statement([digest], SIGNATURE_PREDICATE, layouts.STATEMENT_TYPE, {}, {})
 
 
-def _kind(log: Rekor, layout: Layout) -> bodies.Describe:
+def usual_body(log: Rekor, layout: Layout) -> bodies.Describe:
+    """Return how cosign has the log describe a signature of this layout."""
     if not log.promises:
         return bodies.hashedrekord_v2
     return bodies.hashedrekord if layout == "tag" else bodies.dsse

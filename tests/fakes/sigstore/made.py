@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cryptography import x509
@@ -57,6 +57,10 @@ class Made:
     def envelope(self) -> layouts.Fields:
         """The statement in its DSSE envelope."""
         return layouts.envelope(self.content, [self.signature])
+
+    def with_entry(self, **changes: object) -> Made:
+        """Return the signature with its log entry changed, and nothing signed again."""
+        return replace(self, entries=(replace(self.entries[0], **changes),))
 
     def annotations(self) -> dict[str, str]:
         """Return what cosign writes into the annotations of a layer, beside the signature."""

@@ -70,13 +70,6 @@ def test_an_image_that_is_no_reference_is_misuse(image: str, key: str, capsys: p
     assert misuse(capsys, "verify", "--key", key, image).startswith("gate verify: ")
 
 
-@pytest.mark.parametrize("image", ["oci:bundle", "oci:./bundle", "oci:bundle:v1"])
-def test_a_layout_on_disk_is_not_taken_for_an_image_of_docker_hub(
-    image: str, key: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "OCI layouts on disk are not built yet" in misuse(capsys, "verify", "--key", key, image)
-
-
 def test_a_key_that_is_missing_is_misuse(capsys: pytest.CaptureFixture[str]) -> None:
     sentence = misuse(capsys, "verify", "--key", "gone.pub", f"x.example/y@{DIGEST}")
     assert sentence == 'gate verify: the public key "gone.pub" cannot be read: No such file or directory'

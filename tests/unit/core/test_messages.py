@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from gate.core.combine import no_rule_message
 from gate.core.errors import UnavailableError
 from gate.core.oci import Digest, Reference
 from gate.core.policy import Fail, Mode, NoMatch, OnUnavailable, Pass, Rule, Signatures
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence, RefusedCandidate
 from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verified
-from gate.core.verify import decide, no_rule_message, no_signature_message
+from gate.core.verify import decide, no_signature_message
 from tests.fakes.signing import NOW, REPOSITORY, Image, authority, rule_for, signer
 
 IMAGE = Image.push()

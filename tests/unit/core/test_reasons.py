@@ -16,7 +16,7 @@ WIRE = {
     *("no-signature", "untrusted", "not-found", "no-rule", "source-denied", "digest-required", "source-mismatch"),
     *("no-annotation", "helm-oci", "malformed", "static-fail", "not-enough-signers"),
     *("registry-unreachable", "registry-unauthorized", "registry-error", "registry-limited", "registry-address"),
-    *("limit", "deadline", "trust-root", "busy", "internal"),
+    *("layout-error", "limit", "deadline", "trust-root", "busy", "internal"),
     *("wrong-digest", "bad-signature", "unsupported", "attestation", "identity", "certificate", "no-sct"),
     *("no-log-entry", "log-entry", "no-time", "timestamp", "reference", "verifiers-differ"),
 }

@@ -9,7 +9,7 @@ from gate.core.oci import Digest, Reference
 from gate.core.policy import Mode
 from gate.core.reasons import Reason
 from gate.core.report import describe
-from gate.core.verdict import Decision, Denied
+from gate.core.verdict import Decision, Denied, Exempt
 from tests.fakes.signing import REPOSITORY, Image, authority, rule_for, signer
 
 
@@ -27,6 +27,7 @@ def test_a_decision_is_described_whole() -> None:
         "verdict": "verified",
         "reason": "verified",
         "message": decision.verdict.message,
+        "refused": None,
         "rules": [
             {"name": "release", "mode": "enforce", "verdict": "verified", "reason": "verified", "signers": [voucher]},
             {"name": "strict", "mode": "warn", "verdict": "denied", "reason": "untrusted", "signers": []},
@@ -58,3 +59,9 @@ def test_a_decision_about_nothing_has_no_digest() -> None:
 def test_the_index_that_was_looked_at_is_part_of_it() -> None:
     index = Digest.of(b"the index")
     assert describe(Decision(Denied(Reason.UNTRUSTED, "m"), index=index))["index"] == str(index)
+
+
+def test_what_is_admitted_all_the_same_is_described_with_its_true_verdict() -> None:
+    decision = Decision(Exempt(Reason.ROLLOUT, "admitted"), refused=Denied(Reason.UNTRUSTED, "refused"))
+    assert describe(decision)["verdict"] == "exempt"
+    assert describe(decision)["refused"] == {"verdict": "denied", "reason": "untrusted", "message": "refused"}

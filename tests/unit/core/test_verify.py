@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gate.core.distinct import match_distinct
 from gate.core.errors import UnavailableError
 from gate.core.oci import Digest, Reference
 from gate.core.policy import NoMatch, Rule, Signatures
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence, RefusedCandidate
 from gate.core.verdict import Decision, Denied, Signer, Unavailable, Verified
-from gate.core.verify import decide, match_distinct
+from gate.core.verify import decide
 from gate.demo.signer import Signer as Key
 from tests.fakes.signing import NOW, REPOSITORY, Image, authority, rule_for, signer
 

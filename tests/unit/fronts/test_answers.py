@@ -16,6 +16,7 @@ from gate.fronts.admission import parse_review
 from gate.fronts.answers import answer_operator, answer_tenant
 from gate.fronts.configsync import Answer, Ask, conclude, examine
 from tests.fakes.reviews import IMAGE, A, B, claim, encode, oci, poll, sync
+from tests.fakes.signing import NOW
 
 ONE, TWO = Reference.parse(f"{IMAGE}@{A}"), Reference.parse(f"{IMAGE}@{B}")
 SECRET = "released by jane@example.com with token s3cr3t"
@@ -34,7 +35,7 @@ LOOKS_UNSIGNED = (
 
 def asked(kind: str) -> Ask:
     review = parse_review(encode(poll(sync(oci(f"{IMAGE}:v1"), claim(f"{IMAGE}:v1@{A}"), kind=kind))))
-    outcome = examine(review, POLICY)
+    outcome = examine(review, POLICY, NOW)
     assert isinstance(outcome, Ask)
     return outcome
 

@@ -38,6 +38,7 @@ from tests.fakes.reviews import (
     sync,
 )
 from tests.fakes.shared import shared_fixture
+from tests.fakes.signing import NOW
 from tests.vectors.reviews import make
 
 TAG = f"{IMAGE}:v1"
@@ -48,7 +49,7 @@ VECTORS = Path(make.__file__).parent
 
 
 def ask(document: Document, policy: Policy = POLICY) -> Outcome:
-    return examine(parse_review(encode(document)), policy)
+    return examine(parse_review(encode(document)), policy, NOW)
 
 
 def reason(outcome: Outcome) -> Reason:
@@ -97,7 +98,7 @@ def test_the_recorded_reviews_are_answered_as_expected() -> None:
     found: dict[str, strictjson.Json] = {"about": expected["about"]}
     for path in shared_fixture("admission-reviews").glob("*.json"):
         parsed = parse_review(path.read_bytes())
-        answer = offline(parsed, examine(parsed, POLICY))
+        answer = offline(parsed, examine(parsed, POLICY, NOW))
         digests = [subject.partition("@")[2] for subject in answer["subjects"]]
         assert len(digests) <= 1
         found[path.name] = [answer["decision"], digests[0] if digests else None]
@@ -248,7 +249,7 @@ def test_what_comes_from_outside_is_quoted_and_cut(text: str) -> None:
 def test_an_offline_answer_names_the_repository_canonically() -> None:
     image = "Registry.Example.com:443/a:v1"
     parsed = parse_review(encode(poll(sync(oci(image), claim(f"{image}@{A}")))))
-    assert offline(parsed, examine(parsed, POLICY)) == {
+    assert offline(parsed, examine(parsed, POLICY, NOW)) == {
         "uid": parsed.uid,
         "decision": "verify",
         "reason": None,

@@ -38,6 +38,7 @@ from tests.fakes.reviews import (
     review,
     sync,
 )
+from tests.fakes.signing import NOW
 
 HERE = Path(__file__).parent
 DECISIONS = {"allow": "admit", "deny": "deny", "verify": "verify"}
@@ -353,7 +354,7 @@ def files() -> dict[str, str]:
     for name, case in cases():
         request = case.review
         choices = case.policy or OPEN
-        outcome = examine(parse_review(json.dumps(request).encode()), make_policy(choices))
+        outcome = examine(parse_review(json.dumps(request).encode()), make_policy(choices), NOW)
         expected = {
             "answer": {
                 "uid": request["request"]["uid"],
@@ -376,7 +377,7 @@ def _text(document: object) -> str:
 def answer(review_bytes: bytes, choices: Document) -> Offline:
     """What the code says of a review, to be held against expected.json."""
     parsed = parse_review(review_bytes)
-    return offline(parsed, examine(parsed, make_policy(choices)))
+    return offline(parsed, examine(parsed, make_policy(choices), NOW))
 
 
 def main() -> None:

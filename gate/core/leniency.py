@@ -1,0 +1,80 @@
+"""What becomes of a refusal under the policy's exceptions and its rollout. Applied once, last, to what is answered.
+
+A rule of which it is known that it refuses the image by name or digest (``static: fail``) is never outweighed. Whatever
+is admitted here, the true verdict stays in the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from gate.core.oci import Reference
+from gate.core.policy import Context, Fail, Mode, Policy, Rule, Term, describe_lapse
+from gate.core.quote import quote
+from gate.core.reasons import Reason
+from gate.core.rfc3339 import format_instant
+from gate.core.verdict import ADMITTING, Decision, Denied, Exempt, Unavailable
+from gate.core.verify import static_failure
+
+# Where nobody knows what would be admitted, and what an operator refuses by name.
+NEVER_SOFTENED = frozenset({Reason.MALFORMED, Reason.STATIC_FAIL, Reason.INTERNAL})
+# Not the image is wrong then, but what is claimed of it: no exception is about that.
+_NEVER_EXCEPTED = NEVER_SOFTENED | {Reason.SOURCE_MISMATCH}
+
+
+def soften(decision: Decision, asked: Reference, context: Context, policy: Policy, now: datetime) -> Decision:
+    """Return ``decision`` on the image that was ``asked`` about as it is to be answered for ``context`` at ``now``."""
+    verdict = decision.verdict
+    if isinstance(verdict, ADMITTING):
+        return decision
+    subject = decision.subject or asked
+    subjects = (subject,) if decision.index is None else (subject, subject.at(decision.index))
+    answer = relent(verdict, subjects, context, policy, now)
+    return replace(decision, verdict=answer, refused=verdict if isinstance(answer, Exempt) else None)
+
+
+def relent(
+    refusal: Denied | Unavailable, subjects: Sequence[Reference], context: Context, policy: Policy, now: datetime
+) -> Exempt | Denied | Unavailable:
+    """Return what becomes of ``refusal`` for ``context`` at ``now`` (aware).
+
+    ``subjects`` are the references of the image that is refused, none where it is not about an image. A refusal that
+    stands although an exception or a rollout was meant for it says why that has no effect.
+    """
+    if refusal.reason in NEVER_SOFTENED:
+        return refusal
+    lapses: list[str] = []
+    for reason, what, term in _terms(refusal, subjects, context, policy):
+        lapse = term.lapse(now)
+        if lapse is None:
+            forbidding = _forbidding(subjects, context, policy)
+            if forbidding is not None:
+                return static_failure(*forbidding)
+            why = f"{reason}: {quote(term.reason)} admits until {format_instant(term.until)}"
+            message = f"{why} what is refused otherwise: {refusal.message}"
+            return Exempt(reason, message, (message,) if reason is Reason.ROLLOUT else ())
+        lapses.append(describe_lapse(what, term, lapse))
+    return replace(refusal, message="; ".join((refusal.message, *lapses)))
+
+
+def _forbidding(subjects: Sequence[Reference], context: Context, policy: Policy) -> tuple[Reference, Rule] | None:
+    """Return a rule in force that refuses one of the references whoever signed it, with that reference."""
+    for subject in subjects:
+        for rule in policy.matching(subject, context):
+            if isinstance(rule.requirement, Fail) and rule.mode is Mode.ENFORCE:
+                return subject, rule
+    return None
+
+
+def _terms(
+    refusal: Denied | Unavailable, subjects: Sequence[Reference], context: Context, policy: Policy
+) -> Iterator[tuple[Reason, str, Term]]:
+    """Yield what could admit, in or out of effect: what is about this image first."""
+    if refusal.reason not in _NEVER_EXCEPTED:
+        for exception in policy.exceptions:
+            if any(exception.covers(subject, context) for subject in subjects):
+                yield Reason.EXCEPTION, f"the exception for {exception}", exception.term
+    if policy.rollout is not None:
+        yield Reason.ROLLOUT, "the rollout", policy.rollout
