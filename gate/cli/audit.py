@@ -54,7 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     with compose.open_audit(settings, options.token(arguments), cluster) as audit:
         print(f"gate audit: asking {audit.api.server} as {audit.identity}", file=sys.stderr, flush=True)
         until = compose.deadline(LISTING_SECONDS)
-        found = [examine(kind, sync, policy) for kind in KINDS for sync in list_syncs(audit.api, kind, until)]
+        listed = ((kind, sync) for kind in KINDS for sync in list_syncs(audit.api, kind, until))
+        now = compose.now()
+        found = [examine(kind, sync, policy, now) for kind, sync in listed]
         manager = config_sync(audit.api, until)
 
         def decide(question: Question) -> Decision:
@@ -76,7 +78,7 @@ def decide_all(
             decisions[question] = decision
             progress(len(decisions), len(questions))
     return [
-        Row(each, decisions[each.question] if isinstance(each.question, Question) else Decision(each.question))
+        Row.of(each, each.question if isinstance(each.question, Decision) else decisions[each.question])
         for each in found
     ]
 

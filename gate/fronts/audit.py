@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Self
 
 from gate.core.errors import MalformedError
@@ -21,7 +22,7 @@ from gate.core.reasons import Reason
 from gate.core.report import describe
 from gate.core.strictjson import Json, Object, expect_object, expect_string
 from gate.core.subjects import Subject
-from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verdict
+from gate.core.verdict import Decision, Denied, Exempt, Unavailable
 from gate.fronts import admission, configsync
 from gate.fronts.syncs import (
     GROUP,
@@ -71,7 +72,8 @@ class Synced:
 
     ``source_type`` is None where it cannot be read. ``what`` is for people: an image with its digest, a chart with its
     version, a git repository with its commit; None where nothing is synced. ``current`` is False where the spec names
-    another source by now. ``question`` is what is to be verified, or why nothing is.
+    another source by now. ``question`` is what is to be verified, or the decision where nothing is; of what the object
+    itself says, ``excused`` is what an exception or the rollout admits.
     """
 
     kind: str
@@ -80,7 +82,8 @@ class Synced:
     source_type: str | None
     what: str | None
     current: bool
-    question: Question | Verdict
+    question: Question | Decision
+    excused: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +93,25 @@ class Row:
     synced: Synced
     decision: Decision
 
+    @classmethod
+    def of(cls, synced: Synced, decision: Decision) -> Self:
+        """Return the row, given the decision on what is to be verified: to admit is worth no more than its excuse."""
+        for excuse in synced.excused[:1] if decision.admits else ():
+            decision = replace(decision, verdict=excuse.verdict, refused=excuse.refused)
+        return cls(synced, decision)
 
-def examine(kind: str, sync: Object, policy: Policy) -> Synced:
-    """Return what ``sync`` (as listed, of ``kind``) syncs now, and what ``policy`` wants to know of it.
+
+def examine(kind: str, sync: Object, policy: Policy, now: datetime) -> Synced:
+    """Return what ``sync``, listed as a ``kind``, syncs now, and what ``policy`` asks of it at ``now`` (aware).
 
     Nothing is raised: what cannot be read is denied as malformed.
     """
     namespace, name = _identity(sync)
     try:
-        return _examine(kind, namespace, name, sync, policy)
+        return _examine(kind, namespace, name, sync, policy, now)
     except MalformedError as error:
         denied = Denied(Reason.MALFORMED, f"{Reason.MALFORMED}: {error.message}")
-        return Synced(kind, namespace, name, None, None, current=True, question=denied)
+        return Synced(kind, namespace, name, None, None, current=True, question=Decision(denied))
 
 
 def _identity(sync: Object) -> tuple[str, str]:
@@ -111,20 +121,20 @@ def _identity(sync: Object) -> tuple[str, str]:
     return (namespace if isinstance(namespace, str) else "", name if isinstance(name, str) else "")
 
 
-def _examine(kind: str, namespace: str, name: str, sync: Object, policy: Policy) -> Synced:
+def _examine(kind: str, namespace: str, name: str, sync: Object, policy: Policy, now: datetime) -> Synced:
     spec = expect_object(sync.get("spec"), "spec")
     wanted_type = expect_string(spec.get("sourceType", "git"), "spec.sourceType")
     commit, source_type, block = _synced_now(sync, spec, wanted_type)
     if not commit:
-        nothing = Exempt(Reason.NO_DIGEST_YET, _NOTHING_SYNCED)
+        nothing = Decision(Exempt(Reason.NO_DIGEST_YET, _NOTHING_SYNCED))
         return Synced(kind, namespace, name, wanted_type, None, current=True, question=nothing)
-    wanted = spec.get(wanted_type)
-    field = _REPOSITORIES.get(source_type, "")
+    wanted, field = spec.get(wanted_type), _REPOSITORIES.get(source_type, "")
     current = source_type == wanted_type and isinstance(wanted, Mapping) and wanted.get(field) == block.get(field)
-    source = parse_source({"spec": {"sourceType": source_type, source_type: block}})
-    what, claim = _describe_source(source, block, commit)
-    question = _ask(kind, namespace, name, {"sourceType": source_type, source_type: block}, claim, policy)
-    return Synced(kind, namespace, name, source_type, what, current, question)
+    source_only: Object = {"sourceType": source_type, source_type: block}
+    what, claim = _describe_source(parse_source({"spec": source_only}), block, commit)
+    review = _poll(kind, namespace, name, source_only, claim)
+    question, excused = _ask(configsync.examine(review, policy, now), policy)
+    return Synced(kind, namespace, name, source_type, what, current, question, excused)
 
 
 def _synced_now(sync: Object, spec: Object, wanted_type: str) -> tuple[str, str, Object]:
@@ -159,15 +169,15 @@ def _describe_source(source: Source, block: Object, commit: str) -> tuple[str, s
             return f"{expect_string(block.get('repo'), 'the repository that is synced')}@{commit}", None
 
 
-def _ask(kind: str, namespace: str, name: str, spec: Object, claim: str | None, policy: Policy) -> Question | Verdict:
-    """Return what the webhook would do about the poll that claims what is synced."""
-    match configsync.examine(_poll(kind, namespace, name, spec, claim), policy):
-        case configsync.Ask() as ask:
-            return Question.of(ask, policy)
-        case configsync.Admit(reason, message, warnings):
-            return Exempt(reason, message, warnings)
+def _ask(outcome: configsync.Outcome, policy: Policy) -> tuple[Question | Decision, tuple[Decision, ...]]:
+    """Return what the webhook would ask about the poll that claims what is synced, or answer, and what is excused."""
+    match outcome:
+        case configsync.Ask(_, _, excused) as ask:
+            return Question.of(ask, policy), excused
+        case configsync.Admit(reason, message, warnings, excused):
+            return Decision(Exempt(reason, message, warnings)), excused
         case configsync.Refuse(reason, message):
-            return Denied(reason, message)
+            return Decision(Denied(reason, message)), ()
 
 
 def _poll(kind: str, namespace: str, name: str, spec: Object, claim: str | None) -> admission.Review:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_a_refused_image_of_many_objects_is_asked_about_once() -> None:
         return Decision(Denied(Reason.NO_SIGNATURE, "no signatures found"))
 
     objects = [synced(reviews.oci(), commit * 64, name=f"s{number}") for number in range(5) for commit in "ab"]
-    found = [examine("RootSync", each, POLICY) for each in objects]
+    found = [examine("RootSync", each, POLICY, datetime(2026, 1, 1, tzinfo=UTC)) for each in objects]
     rows = decide_all(found, decide, lambda done, total: told.append((done, total)))
     assert len(asked) == 2
     assert [row.synced for row in rows] == found

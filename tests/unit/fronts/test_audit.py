@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from gate.core.policy import (
     HelmOciChoice,
     Match,
     ObjectException,
+    Policy,
     Rule,
     SourceChoice,
     Sources,
@@ -26,20 +27,34 @@ from gate.core.policy import (
 from gate.core.reasons import Reason
 from gate.core.subjects import Chart, Claimed
 from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verified
-from gate.fronts.audit import Question, Row, Synced, config_sync_asks, counts, examine, severity
+from gate.fronts import audit
+from gate.fronts.audit import Question, Row, Synced, config_sync_asks, counts, severity
 from tests.fakes import reviews
 from tests.fakes.audits import synced
 from tests.fakes.engine import POLICY
 
 A, B = (Digest.parse(text) for text in (reviews.A, reviews.B))
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GIT_COMMIT = "5b2fd5e5e8ee0f5a9d4c9d3f0f6b4a2c1d0e9f88"
 STRICT = replace(POLICY, sources=Sources(git=SourceChoice.DENY, helm_http=SourceChoice.DENY, require_digest=True))
 
 
+def examine(kind: str, held: reviews.Document, policy: Policy) -> Synced:
+    return audit.examine(kind, held, policy, NOW)
+
+
+def exemption(found: Synced) -> Reason:
+    """Return why nothing needs to be asked to admit what syncs."""
+    assert isinstance(found.question, Decision)
+    assert isinstance(found.question.verdict, Exempt)
+    return found.question.verdict.reason
+
+
 def refusal(found: Synced) -> Reason:
     """Return why nothing needs to be asked to refuse what syncs."""
-    assert isinstance(found.question, Denied)
-    return found.question.reason
+    assert isinstance(found.question, Decision)
+    assert isinstance(found.question.verdict, Denied)
+    return found.question.verdict.reason
 
 
 def subject(found: Synced) -> object:
@@ -75,26 +90,22 @@ def test_an_image_that_still_syncs_after_a_switch_to_git_is_not_taken_for_git() 
 @pytest.mark.parametrize("status", [{}, {"status": {}}, {"status": {"sync": {}}}, {"status": {"sync": {"commit": ""}}}])
 def test_where_nothing_is_synced_nothing_is_asked(status: dict[str, Any]) -> None:
     found = examine("RootSync", reviews.sync(reviews.oci(f"{reviews.IMAGE}@{A}")) | status, STRICT)
-    assert isinstance(found.question, Exempt)
-    assert (found.question.reason, found.what) == (Reason.NO_DIGEST_YET, None)
+    assert (exemption(found), found.what) == (Reason.NO_DIGEST_YET, None)
 
 
 def test_git_is_reported_as_the_policy_has_it() -> None:
     held = synced(reviews.git(), GIT_COMMIT)
     allowed = examine("RootSync", held, POLICY)
     existing = replace(POLICY, sources=Sources(git=SourceChoice.EXISTING, helm_http=SourceChoice.DENY))
-    assert isinstance(allowed.question, Exempt)
-    assert allowed.question.reason is Reason.GIT
+    assert exemption(allowed) is Reason.GIT
     assert allowed.what == f"https://git.example.com/config@{GIT_COMMIT}"
-    assert isinstance(examine("RootSync", held, existing).question, Exempt)
+    assert exemption(examine("RootSync", held, existing)) is Reason.GIT
     assert refusal(examine("RootSync", held, STRICT)) is Reason.SOURCE_DENIED
 
 
 def test_helm_over_http_is_reported_as_the_policy_has_it() -> None:
     held = synced(reviews.helm("https://charts.example.com"), "1.2.3")
-    allowed = examine("RootSync", held, POLICY).question
-    assert isinstance(allowed, Exempt)
-    assert allowed.reason is Reason.HELM_HTTP
+    assert exemption(examine("RootSync", held, POLICY)) is Reason.HELM_HTTP
     assert refusal(examine("RootSync", held, STRICT)) is Reason.SOURCE_DENIED
 
 
@@ -151,6 +162,28 @@ def test_no_object_raises(name: str, value: object) -> None:
     examine("RepoSync", synced(reviews.oci(), A.hex) | {name: value}, POLICY)
 
 
+# What an exception or the rollout admits
+
+
+ROLLOUT = replace(STRICT, rollout=Term(NOW + timedelta(days=1), "first weeks"))
+
+
+def test_a_source_that_the_rollout_admits_is_exempt_and_says_what_will_deny_it() -> None:
+    found = examine("RootSync", synced(reviews.git(), GIT_COMMIT), ROLLOUT)
+    assert isinstance(found.question, Decision)
+    row = Row.of(found, found.question)
+    assert row.decision.verdict.reason is Reason.ROLLOUT
+    assert row.decision.refused is not None
+    assert row.decision.refused.reason is Reason.SOURCE_DENIED
+
+
+def test_a_verified_image_in_a_source_that_the_rollout_admits_is_no_better_than_the_source() -> None:
+    found = examine("RootSync", synced(reviews.oci(), A.hex), ROLLOUT)
+    assert subject(found) == Claimed(Reference.parse(f"{reviews.IMAGE}:v1"), A)
+    assert Row.of(found, Decision(Verified("", ()))).decision.verdict.reason is Reason.ROLLOUT
+    assert Row.of(found, Decision(Denied(Reason.STATIC_FAIL, ""))).decision.verdict.reason is Reason.STATIC_FAIL
+
+
 # What is asked once
 
 
@@ -173,7 +206,7 @@ def test_a_rule_about_some_objects_makes_it_two_questions() -> None:
 
 def test_an_exception_for_one_object_makes_it_two_questions() -> None:
     context = Context("RootSync", "config-management-system", "edge")
-    term = Term(datetime(2026, 1, 2, tzinfo=UTC), "INC-1")
+    term = Term(NOW + timedelta(days=1), "INC-1")
     policy = replace(POLICY, exceptions=(ObjectException(Reference.parse(reviews.IMAGE), context, term),))
     one, other = (examine("RootSync", rsync(name), policy).question for name in ("edge", "core"))
     assert one != other
