@@ -17,6 +17,7 @@ from gate.core.deadline import Deadline
 from gate.core.policy import Policy
 from gate.fronts.review import Record, Reviewer
 from gate.kube.api import SERVICE_ACCOUNT, KubernetesApi, from_kubeconfig, in_cluster, own_namespace
+from gate.kube.events import Events
 from gate.kube.secrets import read_secret_key
 from gate.registry.addresses import classify, for_operators_hosts
 from gate.registry.check import Access
@@ -221,8 +222,12 @@ def application(settings: Settings) -> Flask:
     def lapsed() -> str | None:
         return "; ".join(policies.policy().without_effect(now())) or None
 
-    details = (policies.trust_root, policies.problem, lapsed, *(() if listed is None else (listed.problem,)))
-    return create_app(reviewer(gate, policies.policy), time.monotonic, ready=lambda: None, details=details)
+    details = [policies.trust_root, policies.problem, lapsed, *(() if listed is None else (listed.problem,))]
+    answering = reviewer(gate, policies.policy)
+    if settings.events:
+        events = Events(in_cluster(kubernetes_environment()), time.monotonic, now)
+        answering, details = replace(answering, notify=events.offer), [*details, events.problem]
+    return create_app(answering, time.monotonic, ready=lambda: None, details=details)
 
 
 def reviewer(gate: Gate, policy: Callable[[], Policy]) -> Reviewer:

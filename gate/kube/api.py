@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from gate.core.errors import ConfigError, UnavailableError
 from gate.core.limits import MIB
 from gate.core.quote import quote
 from gate.core.reasons import Reason
+from gate.core.strictjson import Object
 
 CONNECT_SECONDS = 2.0  # one TCP connection, to a server in the same network
 ANSWER_BYTES = 3 * MIB  # the API server's own limit for an object; etcd's is 1.5 MiB
@@ -41,6 +42,24 @@ class ApiAnswer:
 
     status: int
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request, and how many bytes its answer may have."""
+
+    method: str
+    path: str
+    names: Mapping[str, str]
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Object | None = None
+    media_type: str = "application/json"
+    limit: int = ANSWER_BYTES
+
+    @property
+    def headers(self) -> dict[str, str]:
+        accepted = {"Accept": "application/json"}
+        return accepted if self.body is None else accepted | {"Content-Type": self.media_type}
 
 
 class KubernetesApi:
@@ -68,7 +87,18 @@ class KubernetesApi:
         ``timeout`` is in seconds, for one wait. Raises UnavailableError when the API server does not answer, and
         TooLargeError when it answers with more than ``limit`` bytes.
         """
-        for name in names.values():
+        return self._ask(_Request("GET", path, names, query=query or {}, limit=limit), timeout)
+
+    def create(self, path: str, names: Mapping[str, str], body: Object, timeout: float) -> ApiAnswer:
+        """Return the answer to POST ``path`` with ``body``; otherwise as get()."""
+        return self._ask(_Request("POST", path, names, body=body), timeout)
+
+    def merge(self, path: str, names: Mapping[str, str], body: Object, timeout: float) -> ApiAnswer:
+        """Return the answer to PATCH ``path`` with ``body``, a merge patch (RFC 7396); otherwise as get()."""
+        return self._ask(_Request("PATCH", path, names, body=body, media_type="application/merge-patch+json"), timeout)
+
+    def _ask(self, request: _Request, timeout: float) -> ApiAnswer:
+        for name in request.names.values():
             check_name(name)
         # OSError and ValueError: the mounted token is read anew every minute, and may not be readable.
         failures: tuple[type[Exception], ...] = (
@@ -78,23 +108,25 @@ class KubernetesApi:
             *_kubernetes_errors(),
         )
         try:
-            request = self._client.param_serialize(
-                "GET",
-                path,
-                path_params=dict(names),
-                query_params=dict(query or {}),
-                header_params={"Accept": "application/json"},
+            serialized = self._client.param_serialize(
+                request.method,
+                request.path,
+                path_params=dict(request.names),
+                query_params=dict(request.query),
+                header_params=request.headers,
+                body=request.body,
                 auth_settings=_BEARER,
             )
-            answer = self._client.call_api(*request, _request_timeout=(CONNECT_SECONDS, timeout))
+            answer = self._client.call_api(*serialized, _request_timeout=(CONNECT_SECONDS, timeout))
             try:
-                body = answer.response.read(limit + 1, decode_content=False)
+                body = answer.response.read(request.limit + 1, decode_content=False)
             finally:
                 answer.response.close()
         except failures as error:
             raise UnavailableError(UNAVAILABLE, "the Kubernetes API server does not answer gate") from error
-        if len(body) > limit:
-            raise TooLargeError(UNAVAILABLE, f"the Kubernetes API server answered with more than {limit} bytes")
+        if len(body) > request.limit:
+            what = f"the Kubernetes API server answered with more than {request.limit} bytes"
+            raise TooLargeError(UNAVAILABLE, what)
         return ApiAnswer(answer.status, body)
 
     def close(self) -> None:
