@@ -17,6 +17,7 @@ from tests.e2e.cluster import RBAC, SETTLE_SECONDS, SYSTEM_NAMESPACE, Cluster
 from tests.e2e.cosign import SIGNERS, KeyPair
 from tests.e2e.kubeapi import must
 from tests.e2e.kubectl import Kubectl
+from tests.e2e.pod import Pod
 from tests.e2e.processes import wait_until
 from tests.e2e.syncs import CLAIM, GIT, Sync, oci
 from tests.e2e.webhook import CONFIGURATIONS, MANIFEST, GateServer, gate_program
@@ -26,7 +27,6 @@ from tests.integration import kustomize
 TAG_SIGNER = SIGNERS[0]
 SECONDS = 60
 NAMESPACE = "gate-audits"
-ACCOUNT = "signature-verification-sa"
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{SYSTEM_NAMESPACE}/deployments"
 
 
@@ -162,26 +162,24 @@ def test_the_version_of_config_sync_is_that_of_its_manager(
         must(cluster.admin.delete(f"{DEPLOYMENTS}/reconciler-manager"))
 
 
-def test_the_role_of_the_component_lets_the_pods_account_audit_and_without_it_gate_says_what_it_lacks(
-    cluster: Cluster, release: KeyPair, auditor: Auditor, tmp_path: Path
+def test_in_a_pod_it_asks_with_the_account_of_the_pod_once_that_has_the_rights_of_the_component(
+    cluster: Cluster, release: KeyPair, folder: Path, tmp_path: Path
 ) -> None:
-    token = cluster.service_account(cluster.namespace(NAMESPACE), ACCOUNT)
-    config = json.loads(auditor.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": token}
-    theirs = tmp_path / "kubeconfig"
-    theirs.write_text(json.dumps(config))
-    words = ("--kubeconfig", str(theirs), "--key", str(release.public))
-    refused = auditor.start(*words)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "it needs the verb list on rootsyncs.configsync.gke.io" in refused.stderr
+    place, way = folder / "audit-in-a-pod", ("registry.example.test", 1)
+    pod = Pod(place, release, [], cluster=cluster, namespace=NAMESPACE, way=way, command="audit")
+    assert pod.launch().wait(SECONDS) == 2
+    assert "it needs the verb list on rootsyncs.configsync.gke.io" in pod.log.read_text()
     objects = kustomize.overlay(tmp_path, ["audit"])
     role, binding = (kustomize.one(objects, kind) for kind in ("ClusterRole", "ClusterRoleBinding"))
     binding["subjects"][0]["namespace"] = NAMESPACE
     must(cluster.admin.create(f"{RBAC}/clusterroles", role))
     must(cluster.admin.create(f"{RBAC}/clusterrolebindings", binding))
 
-    def allowed() -> bool:
-        return auditor.start(*words).stdout.startswith("VERDICT")
+    def listed() -> bool:
+        pod.launch().wait(SECONDS)
+        return "\nVERDICT" in pod.log.read_text()
 
-    wait_until(allowed, SETTLE_SECONDS, "the ClusterRoleBinding is in force")
-    assert "may not read the Deployment" not in auditor.start(*words).stdout
+    wait_until(listed, SETTLE_SECONDS, "the ClusterRoleBinding is in force")
+    said = pod.log.read_text()
+    assert f"as the ServiceAccount of a pod in {NAMESPACE}" in said
+    assert "Config Sync: unknown version (there is no Deployment" in said

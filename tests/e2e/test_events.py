@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.cluster import RBAC, SETTLE_SECONDS, Cluster
-from tests.e2e.cosign import SIGNERS, KeyPair
+from tests.e2e.cosign import SIGNERS, KeyPair, Login
+from tests.e2e.images import Access, Repository
 from tests.e2e.kubeapi import Object, must
 from tests.e2e.kubectl import Kubectl
+from tests.e2e.pki import Authority
 from tests.e2e.pod import Pod
 from tests.e2e.processes import wait_until
+from tests.e2e.registries import Tls, running_olareg
 from tests.e2e.syncs import CLAIM, Sync, oci
-from tests.e2e.webhook import GateServer, plain_http, registered_instead
+from tests.e2e.webhook import GateServer, registered_instead
 from tests.e2e.workbench import Workbench
 from tests.integration import kustomize
 
@@ -22,29 +26,51 @@ NAMESPACE = "gate-with-events"
 HOST = "registry.example.test"  # what the pod calls the registry that is on loopback
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the pod's files are, how it reaches the registry, and which authority it trusts for it."""
+
+    folder: Path
+    way: tuple[str, int]
+    authority: Path
+
+
 @pytest.fixture(scope="module")
-def pod(
-    folder: Path,
-    cluster: Cluster,
-    gate: GateServer,
-    release: KeyPair,
-    olareg: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Pod]:
-    """Return gate in a pod, in the place of the one of the run, with the component's rights."""
+def tls(folder: Path) -> Tls:
+    """Return the registry's certificate, for its name in the pod and for who pushes on loopback."""
+    return Tls.issued(Authority(folder, "events-ca"), "events-registry", HOST)
+
+
+@pytest.fixture(scope="module")
+def registry(folder: Path, tls: Tls) -> Iterator[str]:
+    """Return where the registry is for who pushes."""
+    with running_olareg(folder, name="events-registry", tls=tls) as host:
+        yield host.replace("127.0.0.1", "localhost")
+
+
+@pytest.fixture(scope="module")
+def place(folder: Path, registry: str, tls: Tls) -> Place:
+    """Return where the registry is for the pod, and what it trusts there."""
+    return Place(folder / "with-events", (HOST, int(registry.rpartition(":")[2])), tls.authority)
+
+
+@pytest.fixture(scope="module")
+def rights(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> str:
+    """Give the pod's account what the component gives it; return what the component sets GATE_EVENTS to."""
     objects = kustomize.overlay(tmp_path_factory.mktemp("overlay"), ["events"])
     role, binding = (kustomize.one(objects, kind) for kind in ("ClusterRole", "ClusterRoleBinding"))
     binding["subjects"][0]["namespace"] = NAMESPACE
     must(cluster.admin.create(f"{RBAC}/clusterroles", role))
     must(cluster.admin.create(f"{RBAC}/clusterrolebindings", binding))
-    (env,) = (
-        each["value"]
-        for each in kustomize.container_of(kustomize.pod_of(objects))["env"]
-        if each["name"] == "GATE_EVENTS"
-    )
-    way = (HOST, int(olareg.rpartition(":")[2]))
-    entries = [plain_http(f"{HOST}:443")]
-    made = Pod(folder / "with-events", release, entries, cluster=cluster, namespace=NAMESPACE, way=way, GATE_EVENTS=env)
+    variables = kustomize.container_of(kustomize.pod_of(objects))["env"]
+    return str({each["name"]: each["value"] for each in variables}["GATE_EVENTS"])
+
+
+@pytest.fixture(scope="module")
+def pod(place: Place, cluster: Cluster, gate: GateServer, release: KeyPair, rights: str) -> Iterator[Pod]:
+    """Return gate in a pod, in the place of the one of the run."""
+    entries = [{"host": HOST, "caFile": str(place.authority)}]
+    made = Pod(place.folder, release, entries, cluster=cluster, namespace=NAMESPACE, way=place.way, GATE_EVENTS=rights)
     with made, registered_instead(cluster, made, gate):
         yield made
 
@@ -57,11 +83,11 @@ def events(cluster: Cluster, sync: Sync) -> list[Object]:
 
 @pytest.mark.parametrize("kind", ["RootSync", "RepoSync"])
 def test_a_denied_poll_is_one_event_on_the_object_however_often_it_is_denied(
-    kind: str, bench: Workbench, pod: Pod, olareg: str, folder: Path, tmp_path: Path
+    kind: str, bench: Workbench, pod: Pod, registry: str, tls: Tls, tmp_path: Path
 ) -> None:
-    repository, sync = bench.repository(olareg), bench.sync(kind)
+    repository, sync = Repository(registry, f"acme/denied-{kind.lower()}", Access(tls.authority)), bench.sync(kind)
     unsigned = repository.push()
-    image = f"{HOST}:443/{repository.name}:latest"
+    image = f"{HOST}/{repository.name}:latest"
     must(bench.cluster.admin.create(sync.list_path(), sync.object(oci(image))))
     reconciler = bench.reconciler(sync)
     for _ in range(3):
@@ -72,18 +98,19 @@ def test_a_denied_poll_is_one_event_on_the_object_however_often_it_is_denied(
     live = must(bench.cluster.admin.get(sync.path()))
     assert event["involvedObject"]["uid"] == live["metadata"]["uid"]
     assert (event["type"], event["reason"]) == ("Warning", "SyncDenied")
-    assert event["message"].startswith(f"no signatures found for {HOST}:443/{repository.name}@{unsigned}")
+    assert event["message"].startswith(f"no signatures found for {HOST}/{repository.name}@{unsigned}")
     described = Kubectl(bench.cluster, tmp_path).run("describe", kind.lower(), sync.name, "-n", sync.namespace)
     assert "SyncDenied" in described
 
 
 def test_a_dry_run_and_an_admitted_poll_leave_no_event(
-    bench: Workbench, pod: Pod, olareg: str, release: KeyPair
+    bench: Workbench, pod: Pod, registry: str, tls: Tls, release: KeyPair
 ) -> None:
-    repository, quiet, loud = bench.repository(olareg), bench.sync("RootSync"), bench.sync("RootSync")
+    repository = Repository(registry, "acme/quiet", Access(tls.authority))
+    quiet, loud = bench.sync("RootSync"), bench.sync("RootSync")
     signed, unsigned = repository.push(), repository.push()
-    SIGNERS[0].sign(f"{repository}@{signed}", release)
-    image = f"{HOST}:443/{repository.name}:latest"
+    SIGNERS[0].sign(f"{repository}@{signed}", release, Login(tls.authority))
+    image = f"{HOST}/{repository.name}:latest"
     for sync in (quiet, loud):
         must(bench.cluster.admin.create(sync.list_path(), sync.object(oci(image))))
     reconciler = bench.reconciler(quiet)
