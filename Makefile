@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := install
-.PHONY: install demo test e2e bench lint tools mutants lock clean
+.PHONY: install demo test e2e bench lint docs tools mutants lock clean
 
 install: $(VENV)/.installed
 
@@ -41,6 +41,9 @@ lint: $(VENV)/.developed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed  ## write what docs/ has from the code anew; a test says when that is due
+	$(BIN)/python -m tests.reasons_page
 
 # Slow, so not part of continuous integration. MUTANTS="gate.core.trust.*" looks at some of them alone.
 mutants: $(VENV)-mutants/.installed  ## what the tests of gate/core would not notice

@@ -173,7 +173,8 @@ def _conclude(
         # What an outage does not explain is said first, and keeps a rule from failing open.
         worst = min(evidence.unreadable, key=lambda problem: (problem.outage, str(problem.reason), problem.message))
         message = (
-            f"{worst.reason}: {subject.label} could not be verified: {worst.message}; {_lower(worst.reason.remedy)}"
+            f"{worst.reason}: {subject.label} could not be verified for rule {quote(rule.name)}: {worst.message};"
+            f" {_lower(worst.reason.remedy)}"
         )
         return Unavailable(worst.reason, message, outage=all(problem.outage for problem in evidence.unreadable))
     return _lack(subject, rule, wanted, signers, results)

@@ -42,7 +42,10 @@ class Reconciler:
 
     def poll(self) -> Answer:
         """Fetch the source, announce it, write the status; return what the API server said of the announcement."""
-        commit, value = self._fetch()
+        return self.announce(*self._fetch())
+
+    def announce(self, commit: str, value: str | None) -> Answer:
+        """Announce ``value`` as what was fetched, write the status; return what the API server said."""
         answer = self.patch({CLAIM: value})
         self._report(commit, None if answer.ok else error_text(self.sync.kind, answer))
         return answer
@@ -55,9 +58,12 @@ class Reconciler:
             time.sleep(PERIOD)
         return answer
 
-    def patch(self, annotations: dict[str, str | None], version: str = "v1beta1") -> Answer:
-        """Send the reconciler's one patch: a merge patch of the annotations, nothing else, with its field manager."""
-        path = f"{self.sync.path(version)}?fieldManager=configsync.gke.io&timeout=15s"
+    def patch(self, annotations: dict[str, str | None], version: str = "v1beta1", other: Sync | None = None) -> Answer:
+        """Send the reconciler's one patch: a merge patch of the annotations, nothing else, with its field manager.
+
+        The real one never patches an ``other`` object, but its role may let it.
+        """
+        path = f"{(other or self.sync).path(version)}?fieldManager=configsync.gke.io&timeout=15s"
         return self._api.send("PATCH", path, {"metadata": {"annotations": annotations}}, MERGE_PATCH)
 
     def add_finalizer(self) -> Answer:

@@ -103,7 +103,11 @@ def gate_program() -> Path:
 
 def configuration(url: str, authority: Path) -> Object:
     """Return the project's ValidatingWebhookConfiguration with ``url`` in the place of its Service."""
-    manifest: Object = yaml.safe_load(MANIFEST.read_text())
+    return pointed(yaml.safe_load(MANIFEST.read_text()), url, authority)
+
+
+def pointed(manifest: Object, url: str, authority: Path) -> Object:
+    """Return a ValidatingWebhookConfiguration with ``url`` in the place of its Service."""
     bundle = base64.b64encode(authority.read_bytes()).decode()
     for webhook in manifest["webhooks"]:
         path = webhook["clientConfig"]["service"]["path"]
@@ -111,9 +115,10 @@ def configuration(url: str, authority: Path) -> Object:
     return manifest
 
 
-def register(cluster: Cluster, server: GateServer) -> None:
-    """Register ``server`` as the project's manifest says, and return when the API server asks it."""
-    manifest = configuration(f"https://localhost:{server.port}", server.authority.certificate)
+def register(cluster: Cluster, server: GateServer, manifest: Object | None = None) -> None:
+    """Register ``server`` as the project's manifest says, or ``manifest``; return when the API server asks it."""
+    url, authority = f"https://localhost:{server.port}", server.authority.certificate
+    manifest = configuration(url, authority) if manifest is None else pointed(manifest, url, authority)
     must(cluster.admin.create(CONFIGURATIONS, manifest))
     _wait_until_asked(cluster, server)
 

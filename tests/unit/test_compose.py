@@ -122,6 +122,23 @@ def test_a_registries_file_that_is_right_is_not_mentioned(files: Path) -> None:
     assert client.get("/readyz?verbose").text == "ok\n"
 
 
+def test_a_rollout_that_has_no_effect_shows_in_readiness_detail(files: Path) -> None:
+    path = files / "policy.yaml"
+    policy = (
+        "apiVersion: gate/v1\nkind: Policy\nnoMatch: deny\n"
+        "sources: {git: deny, helmHttp: deny, helmOci: deny}\n"
+        'rules: [{name: mine, match: {images: ["**"]}, static: fail}]\n'
+    )
+    path.write_text(policy)
+    client = compose.application(settings(files, GATE_POLICY=str(path))).test_client()
+    assert client.get("/readyz?verbose").text == "ok\n"
+    path.write_text(policy + "rollout: {mode: warn, until: 2001-01-01T00:00:00Z, reason: first weeks}\n")
+    client = compose.application(settings(files, GATE_POLICY=str(path))).test_client()
+    told = client.get("/readyz?verbose").text
+    assert told == "ok\nthe rollout until 2001-01-01T00:00:00Z has no effect: it is past\n"
+    assert client.get("/readyz").text == "ok\n"
+
+
 def test_plain_http_drops_the_authorities_of_a_listed_host(files: Path) -> None:
     (files / "ca.pem").write_bytes(certificate.issue(datetime.now(UTC)).authority)
     (files / "registries.yaml").write_text(f"- host: named.example:5000\n  caFile: {files / 'ca.pem'}\n")

@@ -39,6 +39,7 @@ BOTH = "authorities: [{name: a, key: {file: a.pub}}, {name: b, key: {file: b.pub
 OURS = 'match: {images: ["registry.example/acme/**"]}'
 OUTAGE = UnavailableError(Reason.REGISTRY_UNREACHABLE, "no connection", outage=True)
 SOON = "until: 2026-01-15T00:00:00Z"
+ROOT_SYNC = "kind: RootSync, namespace: config-management-system, name: root-sync"
 ROLLOUT = f"rollout: {{mode: warn, {SOON}, reason: first weeks}}\n"
 
 
@@ -289,7 +290,7 @@ def test_the_same_key_twice_is_an_error_within_a_rule_and_none_across_rules(worl
     world.write(f"{OURS}\n{A}", f"{OURS}\n{A}")
     assert len(world.policy.rules) == 2
     world.write(f"{OURS}\n{BOTH.replace('b.pub', 'a.pub')}")
-    with pytest.raises(ConfigError, match="found the key of .* a second time, expected another key"):
+    with pytest.raises(ConfigError, match=r"found the key of .* a second time, expected another key"):
         assert world.policy
 
 
@@ -453,8 +454,7 @@ def test_on_unavailable_allow_admits_in_an_outage_and_the_record_says_failed_ope
     "exception",
     [
         'image: "registry.example/acme/config@DIGEST"',
-        "repository: registry.example/acme/config, "
-        "kind: RootSync, namespace: config-management-system, name: root-sync",
+        f"repository: registry.example/acme/config, {ROOT_SYNC}",
     ],
     ids=["image", "object"],
 )

@@ -78,6 +78,11 @@ def test_the_cases_above_are_every_kind_of_answer() -> None:
     assert {type(make().verdict) for make, _ in CASES.values()} == {Verified, Exempt, Denied, Unavailable}
 
 
+@pytest.mark.parametrize("name", ["no signature", "untrusted", "not enough", "unavailable", "static fail", "warned"])
+def test_what_a_rule_refuses_names_the_rule(name: str) -> None:
+    assert 'rule "release"' in message_of(name)
+
+
 def test_a_denial_says_what_to_do() -> None:
     assert "sign this digest, not a tag" in message_of("no signature")
     assert "sign with the key that the rule names" in message_of("untrusted")

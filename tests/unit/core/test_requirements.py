@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -83,6 +83,27 @@ def test_a_signer_whom_two_accept_goes_to_the_one_that_is_needed() -> None:
     assert match_distinct(accepted, first=["a"]) == (Signer("a", "jane"),)
     both = {"a": [Signer("a", "jane"), Signer("a", "joe")], "b": [Signer("b", "jane")]}
     assert len(match_distinct(both, first=["a"])) == 2
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptsJane:
+    """An authority that accepts every signature, as Jane's."""
+
+    name: str
+
+    def verify(self, *_: object) -> Signer:
+        return Signer(self.name, "jane")
+
+
+def test_a_rule_gives_a_signer_whom_two_accept_to_the_one_that_it_names() -> None:
+    image = signed("a")
+    anybody, named = AcceptsJane("anybody"), AcceptsJane("named")
+    requirement = Signatures((anybody, named), 1, ("named",))  # type: ignore[arg-type]  # what is needed of them
+    verdict = image.decide(rule_for(requirement)).verdict
+    assert isinstance(verdict, Verified)
+    assert verdict.signers == (Signer("named", "jane"),)
+    both = Signatures((anybody, named), 2)  # type: ignore[arg-type]  # what is needed of them
+    assert image.decide(rule_for(both)).verdict.reason is Reason.NOT_ENOUGH_SIGNERS
 
 
 def test_a_name_that_no_authority_has_cannot_be_needed() -> None:

@@ -59,6 +59,7 @@ def warnings(verdict: Verdict) -> tuple[str, ...]:
         ([GOOD, BAD], Denied, Reason.UNTRUSTED),
         ([GOOD, FAIL], Denied, Reason.STATIC_FAIL),
         ([PASS, FAIL], Denied, Reason.STATIC_FAIL),
+        ([BAD, FAIL], Denied, Reason.STATIC_FAIL),
         ([PASS, BAD], Denied, Reason.UNTRUSTED),
         ([PASS, GOOD], Verified, Reason.VERIFIED),
         ([GOOD, audit(BAD)], Verified, Reason.VERIFIED),

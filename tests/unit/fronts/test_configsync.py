@@ -75,6 +75,10 @@ def test_no_two_cases_of_the_vectors_share_a_name() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_every_step_has_vectors() -> None:
+    assert {name.partition("-")[0] for name, _ in make.cases()} == {*"01234567", "h", "m"}
+
+
 @pytest.mark.parametrize("case", sorted({name for name, _ in make.cases()}))
 def test_a_vector_is_answered_as_its_case_expects(case: str) -> None:
     expected = strictjson.loads_object((VECTORS / case / "expected.json").read_bytes(), limit=limits.MIB)

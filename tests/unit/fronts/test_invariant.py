@@ -1,0 +1,204 @@
+"""The one thing that must be true of every answer, whatever is asked, by whom, with which verdicts.
+
+An admitted poll or claim of an OCI source had its digest verified, or exempted by name. What is a poll, a claim and a
+source is worked out here a second time, from the documents and as suspiciously as possible.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from gate.core.policy import Policy
+from gate.core.reasons import Reason
+from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verdict, Verified
+from gate.fronts.admission import parse_review
+from gate.fronts.configsync import Admit, Ask, Refuse, conclude, examine
+from tests.fakes.reviews import (
+    IMAGE,
+    IMAGE_TO_SYNC,
+    RECONCILERS,
+    SOURCE_COMMIT,
+    SOURCE_URL,
+    A,
+    B,
+    Document,
+    encode,
+    git,
+    helm,
+    oci,
+    review,
+    sync,
+)
+from tests.vectors.reviews import make
+
+TAG, PIN = f"{IMAGE}:v1", f"{IMAGE}@{A}"
+CHARTS, WEB = "oci://registry.example.com/charts", "https://charts.example.com"
+BOOKKEEPING = {"managedFields", "resourceVersion", "generation"}
+
+IMAGES = (TAG, IMAGE, PIN, f"{TAG}@{A}", f"{IMAGE}@{B}")
+SOURCES = (*map(oci, IMAGES), oci(TAG, dir="b"), oci(TAG, period="0s"), git(), helm(WEB), helm(CHARTS))
+BESIDE = ("managedFields", "generation", "resourceVersion", "labels")
+POLICIES = tuple(map(make.make_policy, (make.OPEN, make.EXISTING, make.CLOSED, make.RESOLVE, make.ELSEWHERE_WARN)))
+EXEMPT = tuple(Exempt(reason, f"{reason}: x") for reason in (Reason.EXCEPTION, Reason.STATIC_PASS))
+REFUSING = (Denied(Reason.NO_SIGNATURE, "no signatures found"), Unavailable(Reason.DEADLINE, "x"))
+VERIFIED = Verified("verified: x", ())
+VERDICTS: tuple[Verdict, ...] = (VERIFIED, VERIFIED, *EXEMPT, *REFUSING)
+SENDERS = ("jane@example.com", "system:serviceaccount:config-management-system:reconciler-manager")
+
+
+def claims_about(image: str) -> tuple[Document, ...]:
+    """Return annotations: right ones of either generation and of both, and others of another image, half or empty."""
+    right, child = {IMAGE_TO_SYNC: f"{image}@{A}"}, {IMAGE_TO_SYNC: f"{image}@{B}"}
+    pair, other = {SOURCE_URL: image, SOURCE_COMMIT: A[7:]}, {IMAGE_TO_SYNC: f"{IMAGE}:v2@{A}"}
+    return (right, right, child, pair, right | pair, child | pair, other, {SOURCE_URL: image}, {IMAGE_TO_SYNC: ""}, {})
+
+
+CLAIMS = st.integers(0, len(claims_about(TAG)) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A review, with what matters in it."""
+
+    document: Document
+    own: bool
+    new: Document
+    old: Document | None
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> Question:
+    """Every operation, sender, source before and after and claims before and after."""
+    kind, version = draw(st.sampled_from(("RootSync", "RepoSync"))), draw(st.sampled_from(("v1beta1", "v1alpha1")))
+    source = draw(st.sampled_from(SOURCES))
+    about = claims_about(source["oci"]["image"] if "oci" in source else TAG)
+    new = sync(source, about[draw(CLAIMS)], kind=kind, version=version)
+    old = copy.deepcopy(new)
+    change = draw(st.sampled_from(("nothing", "claims", "anything")))
+    if change != "nothing":
+        old["metadata"]["annotations"] = about[draw(CLAIMS)]
+    if change == "anything":
+        old["spec"] = draw(st.sampled_from(SOURCES))
+    new["metadata"][draw(st.sampled_from(BESIDE))] = "another"
+    held = draw(st.sampled_from((old, old, old, None)))
+    own = draw(st.booleans())
+    username = RECONCILERS[kind] if own else draw(st.sampled_from(SENDERS))
+    operation = draw(st.sampled_from((None, None, None, "CONNECT")))
+    document = review(new, held, operation=operation, username=username, dryRun=draw(st.booleans()))
+    return Question(document, own, new, held)
+
+
+def claimed_digests(document: Document | None) -> set[str]:
+    """Return the last digest of everything that any annotation may be taken to say; unreadable text counts, too."""
+    annotations = (document or {"metadata": {}})["metadata"].get("annotations", {})
+    single, url, commit = (annotations.get(name, "") for name in (IMAGE_TO_SYNC, SOURCE_URL, SOURCE_COMMIT))
+    pair = f"{url}@sha256:{commit}" if url or commit else ""
+    return {text.rpartition("@")[2] for text in (single, pair) if text}
+
+
+def is_poll(question: Question) -> bool:
+    """Return whether the object's own reconciler changes nothing that is not bookkeeping of the API server."""
+    if question.old is None or not question.own:
+        return False
+    new, old = (
+        {**each, "metadata": {name: value for name, value in each["metadata"].items() if name not in BOOKKEEPING}}
+        for each in (question.new, question.old)
+    )
+    return new == old
+
+
+def image_of(document: Document) -> str | None:
+    """Return the image that is synced of an object, or None where the source is another."""
+    spec = document["spec"]
+    return str(spec["oci"]["image"]) if spec.get("sourceType", "git") == "oci" else None
+
+
+def told(question: Question, policy: Policy, verdicts: tuple[Verdict, ...]) -> tuple[bool, dict[str, Verdict]]:
+    """Return whether the review is admitted, and the verdict on each digest that was looked at."""
+    match examine(parse_review(encode(question.document)), policy):
+        case Admit():
+            return True, {}
+        case Refuse():
+            return False, {}
+        case Ask(subjects) as ask:
+            assert len(subjects) <= len(verdicts)
+            given_verdicts = verdicts[: len(subjects)]
+            answer = conclude(ask, tuple(map(Decision, given_verdicts)))
+            looked_at = {
+                str(subject.reference.digest): each for subject, each in zip(subjects, given_verdicts, strict=True)
+            }
+            return answer.allowed, looked_at
+
+
+@settings(max_examples=600)
+@given(questions(), st.sampled_from(POLICIES), st.tuples(st.sampled_from(VERDICTS), st.sampled_from(VERDICTS)))
+def test_an_admitted_poll_or_claim_of_an_oci_source_had_its_digest_verified_or_exempted_by_name(
+    question: Question, policy: Policy, verdicts: tuple[Verdict, Verdict]
+) -> None:
+    image, claimed = image_of(question.new), claimed_digests(question.new)
+    polled, changed = is_poll(question), claimed != claimed_digests(question.old)
+    if image is None or not (polled or (claimed and changed)):
+        return
+    admitted, looked_at = told(question, policy, verdicts)
+    event(f"{'poll' if polled else 'claim'}, {'admitted' if admitted else 'refused'}")
+    if not admitted:
+        return
+    assert claimed, "a reconciler that says nothing of an image is not admitted"
+    assert set(looked_at) == claimed
+    assert all(isinstance(verdict, Verified | Exempt) for verdict in looked_at.values())
+    assert all(text == f"{image}@{digest}" for text, digest in claim_texts(question.new))
+
+
+def claim_texts(document: Document) -> list[tuple[str, str]]:
+    """Return every claim as text, with its digest."""
+    annotations = document["metadata"].get("annotations", {})
+    single, url, commit = (annotations.get(name, "") for name in (IMAGE_TO_SYNC, SOURCE_URL, SOURCE_COMMIT))
+    texts = [single, f"{url}@sha256:{commit}" if url or commit else ""]
+    return [(text, text.rpartition("@")[2]) for text in texts if text]
+
+
+@settings(max_examples=200)
+@given(questions(), st.sampled_from(POLICIES), st.tuples(st.sampled_from(VERDICTS), st.sampled_from(VERDICTS)))
+def test_a_pinned_image_is_not_admitted_into_an_object_before_it_was_looked_at(
+    question: Question, policy: Policy, verdicts: tuple[Verdict, Verdict]
+) -> None:
+    image = image_of(question.new)
+    new_source = question.old is None or image_of(question.old) != image
+    if image is None or "@" not in image or not new_source:
+        return
+    admitted, looked_at = told(question, policy, verdicts)
+    if admitted:
+        assert set(looked_at) <= {image.rpartition("@")[2]} | claimed_digests(question.new)
+        assert looked_at
+        assert all(isinstance(verdict, Verified | Exempt) for verdict in looked_at.values())
+
+
+@settings(max_examples=200)
+@given(questions(), st.sampled_from(POLICIES))
+def test_a_refusal_of_any_subject_refuses_the_review(question: Question, policy: Policy) -> None:
+    outcome = examine(parse_review(encode(question.document)), policy)
+    if not isinstance(outcome, Ask):
+        return
+    for refused in range(len(outcome.subjects)):
+        verdicts = [REFUSING[0] if number == refused else VERIFIED for number in range(len(outcome.subjects))]
+        assert not conclude(outcome, tuple(map(Decision, verdicts))).allowed
+    assert conclude(outcome, tuple(Decision(VERIFIED) for _ in outcome.subjects)).allowed
+
+
+@given(questions(), st.sampled_from(POLICIES))
+def test_who_removes_the_claim_is_not_asked_for_a_proof_unless_it_is_the_reconciler(
+    question: Question, policy: Policy
+) -> None:
+    image = image_of(question.new)
+    if image is None or question.old is None or question.new["spec"] != question.old["spec"]:
+        return
+    removed = claimed_digests(question.old) and not claimed_digests(question.new)
+    if not removed or question.document["request"]["operation"] != "UPDATE":
+        return
+    outcome = examine(parse_review(encode(question.document)), policy)
+    assert isinstance(outcome, Refuse if question.own else Admit)
+    assert outcome.reason is (Reason.NO_ANNOTATION if question.own else Reason.CLAIM_REMOVED)
