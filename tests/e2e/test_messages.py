@@ -16,7 +16,6 @@ from tests.e2e.processes import free_port, wait_until
 from tests.e2e.reconciler import Reconciler, nomos_status
 from tests.e2e.registries import Tls, running_distribution
 from tests.e2e.syncs import oci
-from tests.e2e.test_admission import copy_signature
 from tests.e2e.webhook import GateServer, plain_http
 from tests.e2e.workbench import Workbench
 
@@ -100,7 +99,7 @@ def denied(
         case "wrong digest":
             signed, digest = repository.push(), repository.push()
             TAG_SIGNER.sign(f"{repository}@{signed}", release)
-            copy_signature(repository, signed, digest)
+            repository.copy_signature(signed, digest)
             yield repository, digest
         case "unreachable":
             nobody = Repository(f"127.0.0.1:{free_port()}", repository.name)

@@ -734,6 +734,13 @@ def test_an_exception_that_cannot_help_causes_no_request(engine: Engine, excepti
     assert engine.names == []
 
 
+def test_an_exception_for_what_is_claimed_itself_causes_no_request(engine: Engine) -> None:
+    index, child, _ = multi_platform(engine)
+    assert claimed_of_tag(engine, child, excepting(child)).admits
+    assert claimed_of_pin(engine, index, child, excepting(child)).admits
+    assert engine.names == []
+
+
 def test_what_is_verified_is_not_said_to_be_excepted(engine: Engine) -> None:
     index, child, _ = multi_platform(engine)
     sign(engine, index)

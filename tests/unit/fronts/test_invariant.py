@@ -7,12 +7,13 @@ source is worked out here a second time, from the documents and as suspiciously 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from gate.core.policy import Policy
+from gate.core.policy import Pass, Policy, Term
 from gate.core.reasons import Reason
 from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verdict, Verified
 from gate.fronts.admission import parse_review
@@ -33,6 +34,7 @@ from tests.fakes.reviews import (
     review,
     sync,
 )
+from tests.fakes.signing import NOW
 from tests.vectors.reviews import make
 
 TAG, PIN = f"{IMAGE}:v1", f"{IMAGE}@{A}"
@@ -43,6 +45,12 @@ IMAGES = (TAG, IMAGE, PIN, f"{TAG}@{A}", f"{IMAGE}@{B}")
 SOURCES = (*map(oci, IMAGES), oci(TAG, dir="b"), oci(TAG, period="0s"), git(), helm(WEB), helm(CHARTS))
 BESIDE = ("managedFields", "generation", "resourceVersion", "labels")
 POLICIES = tuple(map(make.make_policy, (make.OPEN, make.EXISTING, make.CLOSED, make.RESOLVE, make.ELSEWHERE_WARN)))
+# Until a date that is written down nothing is denied: what is admitted by that is admitted by name.
+ROLLOUT = replace(
+    POLICIES[0],
+    rules=(replace(POLICIES[0].rules[0], requirement=Pass()),),
+    rollout=Term(NOW + timedelta(days=1), "first weeks"),
+)
 EXEMPT = tuple(Exempt(reason, f"{reason}: x") for reason in (Reason.EXCEPTION, Reason.STATIC_PASS))
 REFUSING = (Denied(Reason.NO_SIGNATURE, "no signatures found"), Unavailable(Reason.DEADLINE, "x"))
 VERIFIED = Verified("verified: x", ())
@@ -117,25 +125,34 @@ def image_of(document: Document) -> str | None:
     return str(spec["oci"]["image"]) if spec.get("sourceType", "git") == "oci" else None
 
 
-def told(question: Question, policy: Policy, verdicts: tuple[Verdict, ...]) -> tuple[bool, dict[str, Verdict]]:
-    """Return whether the review is admitted, and the verdict on each digest that was looked at."""
-    match examine(parse_review(encode(question.document)), policy):
-        case Admit():
-            return True, {}
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Whether a review is admitted, the verdict on each digest that was looked at, and by what names it is excused."""
+
+    admitted: bool
+    looked_at: dict[str, Verdict]
+    excused: frozenset[Reason] = frozenset()
+
+
+def told(question: Question, policy: Policy, verdicts: tuple[Verdict, Verdict]) -> Told:
+    """Return the answer to a question, where each digest that is asked about gets the next of ``verdicts``."""
+    match examine(parse_review(encode(question.document)), policy, NOW):
+        case Admit(excused=excused):
+            return Told(admitted=True, looked_at={}, excused=frozenset(each.verdict.reason for each in excused))
         case Refuse():
-            return False, {}
-        case Ask(subjects) as ask:
-            assert len(subjects) <= len(verdicts)
-            given_verdicts = verdicts[: len(subjects)]
-            answer = conclude(ask, tuple(map(Decision, given_verdicts)))
-            looked_at = {
-                str(subject.reference.digest): each for subject, each in zip(subjects, given_verdicts, strict=True)
-            }
-            return answer.allowed, looked_at
+            return Told(admitted=False, looked_at={})
+        case Ask(subjects, excused=excused) as ask:
+            each_verdict = verdicts[: len(subjects)]
+            answer = conclude(ask, tuple(map(Decision, each_verdict)))
+            digests = (str(subject.reference.digest) for subject in subjects)
+            names = frozenset(each.verdict.reason for each in excused)
+            return Told(answer.allowed, dict(zip(digests, each_verdict, strict=True)), names)
 
 
 @settings(max_examples=600)
-@given(questions(), st.sampled_from(POLICIES), st.tuples(st.sampled_from(VERDICTS), st.sampled_from(VERDICTS)))
+@given(
+    questions(), st.sampled_from((*POLICIES, ROLLOUT)), st.tuples(st.sampled_from(VERDICTS), st.sampled_from(VERDICTS))
+)
 def test_an_admitted_poll_or_claim_of_an_oci_source_had_its_digest_verified_or_exempted_by_name(
     question: Question, policy: Policy, verdicts: tuple[Verdict, Verdict]
 ) -> None:
@@ -143,13 +160,16 @@ def test_an_admitted_poll_or_claim_of_an_oci_source_had_its_digest_verified_or_e
     polled, changed = is_poll(question), claimed != claimed_digests(question.old)
     if image is None or not (polled or (claimed and changed)):
         return
-    admitted, looked_at = told(question, policy, verdicts)
-    event(f"{'poll' if polled else 'claim'}, {'admitted' if admitted else 'refused'}")
-    if not admitted:
+    answer = told(question, policy, verdicts)
+    event(f"{'poll' if polled else 'claim'}, {'admitted' if answer.admitted else 'refused'}")
+    if not answer.admitted:
+        return
+    assert all(isinstance(verdict, Verified | Exempt) for verdict in answer.looked_at.values())
+    if answer.excused:
+        assert (policy, answer.excused) == (ROLLOUT, {Reason.ROLLOUT})
         return
     assert claimed, "a reconciler that says nothing of an image is not admitted"
-    assert set(looked_at) == claimed
-    assert all(isinstance(verdict, Verified | Exempt) for verdict in looked_at.values())
+    assert set(answer.looked_at) == claimed
     assert all(text == f"{image}@{digest}" for text, digest in claim_texts(question.new))
 
 
@@ -170,17 +190,17 @@ def test_a_pinned_image_is_not_admitted_into_an_object_before_it_was_looked_at(
     new_source = question.old is None or image_of(question.old) != image
     if image is None or "@" not in image or not new_source:
         return
-    admitted, looked_at = told(question, policy, verdicts)
-    if admitted:
-        assert set(looked_at) <= {image.rpartition("@")[2]} | claimed_digests(question.new)
-        assert looked_at
-        assert all(isinstance(verdict, Verified | Exempt) for verdict in looked_at.values())
+    answer = told(question, policy, verdicts)
+    if answer.admitted:
+        assert answer.looked_at
+        assert set(answer.looked_at) <= {image.rpartition("@")[2]} | claimed_digests(question.new)
+        assert all(isinstance(verdict, Verified | Exempt) for verdict in answer.looked_at.values())
 
 
 @settings(max_examples=200)
 @given(questions(), st.sampled_from(POLICIES))
 def test_a_refusal_of_any_subject_refuses_the_review(question: Question, policy: Policy) -> None:
-    outcome = examine(parse_review(encode(question.document)), policy)
+    outcome = examine(parse_review(encode(question.document)), policy, NOW)
     if not isinstance(outcome, Ask):
         return
     for refused in range(len(outcome.subjects)):
@@ -199,6 +219,6 @@ def test_who_removes_the_claim_is_not_asked_for_a_proof_unless_it_is_the_reconci
     removed = claimed_digests(question.old) and not claimed_digests(question.new)
     if not removed or question.document["request"]["operation"] != "UPDATE":
         return
-    outcome = examine(parse_review(encode(question.document)), policy)
+    outcome = examine(parse_review(encode(question.document)), policy, NOW)
     assert isinstance(outcome, Refuse if question.own else Admit)
     assert outcome.reason is (Reason.NO_ANNOTATION if question.own else Reason.CLAIM_REMOVED)

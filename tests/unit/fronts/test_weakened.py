@@ -190,6 +190,13 @@ def test_a_rollout_softens_busy_and_not_a_bug(front: Front, reason: Reason, allo
     assert front.refuse(document, reason, rolling(KNOWN_BAD))["allowed"] is False
 
 
+def test_a_rollout_does_not_soften_a_bug_about_what_asks_for_no_image(front: Front) -> None:
+    response = front.refuse(review(sync(git())), Reason.INTERNAL, rolling())
+    assert (response["allowed"], response["status"]["message"]) == (False, "internal: m")
+    assert front.refuse(review(sync(git())), Reason.BUSY, rolling())["allowed"] is True
+    assert front.refused == ["source-denied"]
+
+
 def test_what_is_signed_is_verified_and_not_warned_of_during_a_rollout(front: Front) -> None:
     digest = front.engine.push()
     SIGNER.sign_tag(front.engine.store, REPOSITORY, digest)
