@@ -18,7 +18,8 @@ from gate.core.oci import Reference
 from gate.core.policy import Policy
 from gate.fronts.review import Record, Reviewer
 from gate.inquiry import Source
-from gate.kube.api import SERVICE_ACCOUNT, KubernetesApi, in_cluster, own_namespace
+from gate.kube.api import SERVICE_ACCOUNT, KubernetesApi, from_kubeconfig, in_cluster, own_namespace
+from gate.kube.events import Events
 from gate.kube.secrets import read_secret_key
 from gate.registry.addresses import classify, for_operators_hosts
 from gate.registry.check import Access
@@ -35,7 +36,13 @@ from gate.registry.sources import Place, Sources
 from gate.registry.trace import Observe
 from gate.registry.transport import Transport, trusting
 from gate.service import Gate, KeptChecks
-from gate.settings import Settings, google_environment, home_environment, kubernetes_environment
+from gate.settings import (
+    Settings,
+    google_environment,
+    home_environment,
+    kubeconfig_environment,
+    kubernetes_environment,
+)
 from gate.trust.mounts import Mount, Mounted
 from gate.trust.policyfile import load_key_policy
 from gate.trust.policyfile import load_policy as load_policy_file
@@ -139,6 +146,45 @@ def open_gate(settings: Settings, command_line: CommandLine) -> Iterator[Gate]:
         yield Gate(sources.source, now, KeptChecks())
 
 
+@dataclass(frozen=True, slots=True)
+class Kubeconfig:
+    """Which cluster a command line names: by a kubeconfig and a context in it; None is what kubectl takes."""
+
+    file: str | None
+    context: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an audit asks: the API server and the registries, and ``identity``: as whom, for people."""
+
+    api: KubernetesApi
+    gate: Gate
+    identity: str
+
+
+@contextmanager
+def open_audit(settings: Settings, token: bytes | None, kubeconfig: Kubeconfig) -> Iterator[Audit]:
+    """Yield the API server and the engine of an audit, and close their connections; ConfigError for a wrong setting.
+
+    In a pod, unless a kubeconfig is named, both are asked with what the pod has: its ServiceAccount, and the
+    credentials of the webhook. Elsewhere with what whoever sits there has: a kubeconfig, and their own logins.
+    """
+    command_line = CommandLine(frozenset(), token=token)
+    if (SERVICE_ACCOUNT / "namespace").is_file() and kubeconfig == Kubeconfig(None, None):
+        namespace = own_namespace(SERVICE_ACCOUNT)
+        api, identity = in_cluster(kubernetes_environment()), f"the ServiceAccount of a pod in {namespace}"
+        place = replace(_in_a_pod(namespace), token=_at_a_command_line(command_line).token)
+    else:
+        file = kubeconfig.file or kubeconfig_environment()
+        api, identity = from_kubeconfig(file, kubeconfig.context), f"the kubeconfig {file}"
+        identity += "" if kubeconfig.context is None else f", context {kubeconfig.context}"
+        place = _at_a_command_line(command_line)
+    registries = Registries(_entries(settings, command_line), Sources(settings, place).build, _surroundings())
+    with closing(api), closing(_Sources.over(registries, command_line.hosts)) as sources:
+        yield Audit(api, Gate(sources.source, now, KeptChecks()), identity)
+
+
 @contextmanager
 def open_layout(layout: Layout) -> Iterator[Gate]:
     """Yield an engine that finds everything in ``layout``, whatever is asked about: no host and no credential."""
@@ -213,8 +259,12 @@ def application(settings: Settings) -> Flask:
     def lapsed() -> str | None:
         return "; ".join(policies.policy().without_effect(now())) or None
 
-    details = (policies.trust_root, policies.problem, lapsed, *(() if listed is None else (listed.problem,)))
-    return create_app(reviewer(gate, policies.policy), time.monotonic, ready=lambda: None, details=details)
+    details = [policies.trust_root, policies.problem, lapsed, *(() if listed is None else (listed.problem,))]
+    answering = reviewer(gate, policies.policy)
+    if settings.events:
+        events = Events(in_cluster(kubernetes_environment()), time.monotonic, now)
+        answering, details = replace(answering, notify=events.offer), [*details, events.problem]
+    return create_app(answering, time.monotonic, ready=lambda: None, details=details)
 
 
 def reviewer(gate: Gate, policy: Callable[[], Policy]) -> Reviewer:

@@ -36,6 +36,7 @@ DEFAULTS: dict[str, str | None] = {
     "GATE_METRICS_PORT": "9090",
     "GATE_LOG_LEVEL": "info",
     "GATE_STATE_DIR": "/var/lib/gate",
+    "GATE_EVENTS": "off",
 }
 
 
@@ -62,6 +63,7 @@ class Settings:
     metrics_port: int
     log_level: str
     state_dir: Path
+    events: bool
 
     @classmethod
     def parse(cls, environ: Mapping[str, str]) -> Self:
@@ -98,6 +100,7 @@ class Settings:
             metrics_port=_port(values, "GATE_METRICS_PORT"),
             log_level=_one_of(values, "GATE_LOG_LEVEL", _LOG_LEVELS),
             state_dir=_path(values, "GATE_STATE_DIR"),
+            events=_one_of(values, "GATE_EVENTS", ("off", "on")) == "on",
         )
 
 
@@ -110,6 +113,11 @@ def kubernetes_environment() -> dict[str, str]:
     """Return what Kubernetes puts into a pod's environment to name its API server."""
     names = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
     return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def kubeconfig_environment() -> str:
+    """Return where kubectl finds its configuration: KUBECONFIG (one file or several), else ~/.kube/config."""
+    return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
 
 
 def google_environment() -> dict[str, str]:

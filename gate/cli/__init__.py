@@ -18,6 +18,7 @@ EXIT_OK, EXIT_DENIED, EXIT_MISUSE = 0, 1, 2
 COMMANDS = {
     "serve": "run the webhook",
     "verify": "say what the cluster would say of an image",
+    "audit": "say what syncs in a cluster and is not verified",
     "review": "answer recorded AdmissionReviews",
     "policy": "check and explain a policy file",
     "registry": "see how gate gets on with a registry",

@@ -20,16 +20,26 @@ TIMEOUT_MAX_SECONDS = 300.0
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Add what decides the verdict: the policy, the registries and the time."""
-    policy = parser.add_mutually_exclusive_group()
-    policy.add_argument("--key", metavar="FILE", help='the policy "every image, this public key" (PEM)')
-    policy.add_argument("--policy", metavar="FILE", help="a policy file")
+    add_policy_options(parser)
     add_registry_options(parser)
 
 
+def add_policy_options(parser: argparse.ArgumentParser) -> None:
+    """Add what names the policy."""
+    policy = parser.add_mutually_exclusive_group()
+    policy.add_argument("--key", metavar="FILE", help='the policy "every image, this public key" (PEM)')
+    policy.add_argument("--policy", metavar="FILE", help="a policy file")
+
+
 def add_registry_options(parser: argparse.ArgumentParser) -> None:
-    """Add what decides how registries are asked, and the time."""
-    parser.add_argument("--registries", metavar="FILE", help="the registries file (as GATE_REGISTRIES)")
+    """Add what decides how the registries of images named on the command line are asked, and the time."""
     parser.add_argument("--plain-http", action="store_true", help="speak http to the hosts named on this command line")
+    add_access_options(parser)
+
+
+def add_access_options(parser: argparse.ArgumentParser) -> None:
+    """Add what decides how registries are asked, whoever names them, and the time."""
+    parser.add_argument("--registries", metavar="FILE", help="the registries file (as GATE_REGISTRIES)")
     parser.add_argument(
         "--token-file", metavar="FILE", help="a bare access token, or - for stdin; for GATE_TOKEN_HOSTS"
     )

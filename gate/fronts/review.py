@@ -17,6 +17,8 @@ from gate.core.subjects import Subject
 from gate.core.verdict import Decision, Unavailable
 from gate.fronts import configsync
 from gate.fronts.admission import Review, ReviewError, parse_review, render
+from gate.fronts.notices import notice
+from gate.kube.events import Event
 from gate.service import Gate
 
 Record: TypeAlias = "dict[str, Json]"
@@ -39,13 +41,21 @@ class Reply:
         return cls(status, (text + "\n").encode(), "text/plain; charset=utf-8")
 
 
+def _nobody(_: Event) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reviewer:
-    """Answers reviews; one for a process, for any number of threads."""
+    """Answers reviews; one for a process, for any number of threads.
+
+    ``notify`` is told what is worth an Event; it returns at once and raises nothing.
+    """
 
     gate: Gate
     policy: Callable[[], Policy]
     record: Callable[[Record], None] = field(repr=False)
+    notify: Callable[[Event], None] = field(default=_nobody, repr=False)
 
     def answer(self, body: bytes, deadline: Deadline) -> Reply:
         """Return the answer to the review in ``body``; whatever is wrong with the review is a denial or an HTTP 400."""
@@ -60,6 +70,9 @@ class Reviewer:
         )
         milliseconds = round((deadline.clock() - started) * 1000, 1)
         self.record(_record(review, answer, decisions, milliseconds))
+        told = notice(review, answer)
+        if told is not None:
+            self.notify(told)
         return _reply(review, answer)
 
     def refuse(self, body: bytes, reason: Reason, message: str) -> Reply:

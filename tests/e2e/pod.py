@@ -40,7 +40,7 @@ NAMESPACES = ("unshare", "--mount", "--net", *(() if os.geteuid() == 0 else ("--
 
 
 class Pod(GateServer):
-    """``gate serve`` as a pod of ``namespace``; reviews reach it at ``port``, as if it were not in one."""
+    """gate as a pod of ``namespace``, mostly ``gate serve``: reviews reach it at ``port``, as if it were not in one."""
 
     def __init__(
         self,
@@ -51,9 +51,13 @@ class Pod(GateServer):
         cluster: Cluster,
         namespace: str,
         way: tuple[str, int],
+        command: str = "serve",
         **settings: str,
     ) -> None:
-        """``way`` is a host that the pod reaches at port 443, and the port of loopback where it is; see GateServer."""
+        """``way`` is a host that the pod reaches at port 443, and the port of loopback where it is; see GateServer.
+
+        ``command`` is what gate does there: another one than serve is started with launch().
+        """
         if shutil.which(NAMESPACES[0]) is None or subprocess.run([*NAMESPACES, "true"], check=False).returncode:
             missing("no Linux namespaces can be made here")
         folder.mkdir()
@@ -76,7 +80,7 @@ class Pod(GateServer):
             port=self.port,
             meeting=str(folder / "meeting"),
             beside=[],
-            program=[str(gate_program()), "serve"],
+            program=[str(gate_program()), command],
         )
 
     def with_metadata_server(self, *flags: str) -> None:

@@ -85,6 +85,11 @@ class Process:
             self.stop()
             raise AssertionError(f"{error}; its log ends with:\n{self.tail()}") from None
 
+    def wait(self, seconds: float) -> int:
+        """Return the exit code once it has ended by itself; raise AssertionError if it does not in ``seconds``."""
+        wait_until(lambda: self._running.poll() is not None, seconds, f"{self.name} has ended")
+        return self.stop()
+
     def tail(self) -> str:
         """Return the end of the log."""
         return self.log.read_text(errors="replace")[-TAIL:]

@@ -101,7 +101,7 @@ def test_the_table_of_commands_is_the_commands() -> None:
 
 
 def test_every_option_of_gate_in_the_readme_exists() -> None:
-    for command in re.findall(r"`?gate (verify|review|serve|demo)([^|`\n]*)", "\n".join(commands()) + README):
+    for command in re.findall(r"`?gate (verify|audit|review|serve|demo)([^|`\n]*)", "\n".join(commands()) + README):
         parser = argparse.ArgumentParser()
         importlib.import_module(f"gate.cli.{command[0]}").configure(parser)
         for option in re.findall(r"--[a-z-]+", command[1]):

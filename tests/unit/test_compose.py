@@ -73,6 +73,11 @@ def test_a_wrong_registries_file_stops_the_start(files: Path, text: str, message
         compose.application(settings(files, GATE_REGISTRIES=str(files / "registries.yaml")))
 
 
+def test_events_outside_a_pod_stop_the_start(files: Path) -> None:
+    with pytest.raises(ConfigError, match="does not run in a pod"):
+        compose.application(settings(files, GATE_EVENTS="on"))
+
+
 def test_a_token_given_on_the_command_line_wins_over_the_settings(files: Path) -> None:
     given = compose.CommandLine(frozenset({HOST}), token=b"not one token")
     with (

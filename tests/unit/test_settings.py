@@ -66,6 +66,6 @@ def test_a_wrong_value_is_refused_with_the_name_of_its_variable(variable: str, v
 
 @pytest.mark.parametrize("variable", [name for name in DEFAULTS if name not in {"GATE_TLS", "GATE_LOG_LEVEL"}])
 def test_every_setting_reaches_a_field(variable: str) -> None:
-    values = {"GATE_PORT": "4", "GATE_METRICS_PORT": "5", "GATE_AUTH": "anonymous"}
+    values = {"GATE_PORT": "4", "GATE_METRICS_PORT": "5", "GATE_AUTH": "anonymous", "GATE_EVENTS": "on"}
     changed = Settings.parse({variable: values.get(variable, "/elsewhere")})
     assert changed != Settings.parse({})

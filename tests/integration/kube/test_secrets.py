@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,40 +11,10 @@ import pytest
 from gate.core.errors import ConfigError, UnavailableError
 from gate.kube.api import ANSWER_BYTES, KubernetesApi, in_cluster, own_namespace
 from gate.kube.secrets import read_secret_key
-from tests.fakes.hostile import Authority, Hostile, Raw, Reply, as_json, make_authority, redirect
+from tests.fakes.hostile import Hostile, Raw, Reply, as_json, make_authority, redirect
+from tests.integration.kube.conftest import environment
 
 PATH = "/api/v1/namespaces/oci-webhook/secrets/registry-token"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return make_authority(tmp_path_factory.mktemp("kube"), "127.0.0.1")
-
-
-@pytest.fixture
-def server(authority: Authority) -> Iterator[Hostile]:
-    with Hostile(tls=authority.server) as server:
-        yield server
-
-
-@pytest.fixture
-def mount(tmp_path: Path, authority: Authority) -> Path:
-    (tmp_path / "token").write_text("pod-identity")
-    (tmp_path / "namespace").write_text("oci-webhook\n")
-    (tmp_path / "ca.crt").write_bytes(authority.ca_file.read_bytes())
-    return tmp_path
-
-
-def environment(server: Hostile) -> dict[str, str]:
-    host, _, port = server.host.partition(":")
-    return {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
-
-
-@pytest.fixture
-def api(server: Hostile, mount: Path) -> Iterator[KubernetesApi]:
-    api = in_cluster(environment(server), mount)
-    yield api
-    api.close()
 
 
 def secret(**data: str) -> Reply:

@@ -22,6 +22,7 @@ from gate.core.reasons import Reason
 from gate.demo.signer import Signer
 from gate.demo.store import Store
 from gate.fronts.review import Record, Reply, Reviewer
+from gate.kube.events import Event
 from gate.registry.evidence import EvidenceStore, Flights, RegistrySource
 from gate.service import Gate
 from tests.fakes import reviews
@@ -41,7 +42,8 @@ class Setup:
         self.records: list[Record] = []
         gate = Gate(self.source, lambda: datetime(2026, 1, 1, tzinfo=UTC))
         policy = single_key_policy(KeyAuthority("release", parse_public_key(SIGNER.public_pem)))
-        self.reviewer = Reviewer(gate, lambda: policy, self.records.append)
+        self.events: list[Event] = []
+        self.reviewer = Reviewer(gate, lambda: policy, self.records.append, self.events.append)
 
     def source(self, host: str, _named: bool) -> RegistrySource:
         # Nothing is kept from one question to the next here: every answer is the registry's.
@@ -111,6 +113,26 @@ def test_a_tenant_cannot_tell_a_repository_that_is_forbidden_from_one_without_si
     absent = setup.response(poll("RepoSync"))
     setup.client.fail("*", UnavailableError(Reason.REGISTRY_UNAUTHORIZED, "the registry answered 403"))
     assert setup.response(poll("RepoSync")) == absent
+
+
+def test_a_denial_is_told_to_who_writes_events_and_a_dry_run_or_an_admission_is_not(setup: Setup) -> None:
+    message = setup.response(poll())["status"]["message"]
+    (event,) = setup.events
+    assert (event.name, event.message) == ("root-sync", message)
+    dry = poll()
+    dry["request"]["dryRun"] = True
+    assert setup.response(dry)["allowed"] is False
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    assert setup.response(poll())["allowed"] is True
+    assert len(setup.events) == 1
+
+
+def test_an_event_tells_a_tenant_no_more_than_the_answer(setup: Setup) -> None:
+    setup.client.fail("*", UnavailableError(Reason.REGISTRY_UNAUTHORIZED, "the registry answered 403"))
+    setup.response(poll("RepoSync"))
+    (event,) = setup.events
+    assert event.message.startswith("no signatures found")
+    assert "403" not in event.message
 
 
 def test_what_is_exempt_asks_no_registry(setup: Setup) -> None:
