@@ -21,6 +21,7 @@ from tests.e2e.webhook import CONFIGURATIONS, GateServer, register
 from tests.e2e.workbench import Workbench
 from tests.fakes.reviews import encode, review
 from tests.fakes.roots import FakeRoots
+from tests.fakes.signing import NOW
 from tests.integration import kustomize
 
 NAMESPACE, ELSEWHERE = "oci-webhook", "elsewhere"
@@ -229,7 +230,7 @@ def test_gate_would_admit_what_it_is_not_asked_about_and_where_it_denies_git_the
     for username, answer in about_git_alone(held):
         must(answer)  # without oci-only it passes, also where the policy says deny
         document = encode(review(answer.body, before | {"apiVersion": answer.body["apiVersion"]}, username=username))
-        outcomes = {git: examine(parse_review(document), each) for git, each in policy.items()}
+        outcomes = {git: examine(parse_review(document), each, NOW) for git, each in policy.items()}
         assert isinstance(outcomes["allow"], Admit)
         assert isinstance(outcomes["existing"], Admit)
         denied += isinstance(outcomes["deny"], Refuse)

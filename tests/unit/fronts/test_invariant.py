@@ -33,6 +33,7 @@ from tests.fakes.reviews import (
     review,
     sync,
 )
+from tests.fakes.signing import NOW
 from tests.vectors.reviews import make
 
 TAG, PIN = f"{IMAGE}:v1", f"{IMAGE}@{A}"
@@ -119,7 +120,7 @@ def image_of(document: Document) -> str | None:
 
 def told(question: Question, policy: Policy, verdicts: tuple[Verdict, ...]) -> tuple[bool, dict[str, Verdict]]:
     """Return whether the review is admitted, and the verdict on each digest that was looked at."""
-    match examine(parse_review(encode(question.document)), policy):
+    match examine(parse_review(encode(question.document)), policy, NOW):
         case Admit():
             return True, {}
         case Refuse():
@@ -180,7 +181,7 @@ def test_a_pinned_image_is_not_admitted_into_an_object_before_it_was_looked_at(
 @settings(max_examples=200)
 @given(questions(), st.sampled_from(POLICIES))
 def test_a_refusal_of_any_subject_refuses_the_review(question: Question, policy: Policy) -> None:
-    outcome = examine(parse_review(encode(question.document)), policy)
+    outcome = examine(parse_review(encode(question.document)), policy, NOW)
     if not isinstance(outcome, Ask):
         return
     for refused in range(len(outcome.subjects)):
@@ -199,6 +200,6 @@ def test_who_removes_the_claim_is_not_asked_for_a_proof_unless_it_is_the_reconci
     removed = claimed_digests(question.old) and not claimed_digests(question.new)
     if not removed or question.document["request"]["operation"] != "UPDATE":
         return
-    outcome = examine(parse_review(encode(question.document)), policy)
+    outcome = examine(parse_review(encode(question.document)), policy, NOW)
     assert isinstance(outcome, Refuse if question.own else Admit)
     assert outcome.reason is (Reason.NO_ANNOTATION if question.own else Reason.CLAIM_REMOVED)

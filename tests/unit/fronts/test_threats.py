@@ -31,6 +31,7 @@ from tests.fakes.reviews import (
     review,
     sync,
 )
+from tests.fakes.signing import NOW
 from tests.vectors.reviews import make
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -173,7 +174,7 @@ NO_WAY = {16, 19}
 @pytest.mark.parametrize("attack", ROWS)
 def test_a_way_around_gate_ends_where_it_should(attack: str, form: tuple[str, str]) -> None:
     document, policy, wanted = Form(*form).rows()[attack]
-    outcome = examine(parse_review(encode(document)), make.make_policy(policy))
+    outcome = examine(parse_review(encode(document)), make.make_policy(policy), NOW)
     if isinstance(wanted, tuple):
         assert isinstance(outcome, Ask)
         assert tuple(str(subject.reference.digest) for subject in outcome.subjects) == wanted
