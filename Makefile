@@ -44,6 +44,7 @@ lint: $(VENV)/.developed
 
 docs: $(VENV)/.installed  ## write what docs/ has from the code anew; a test says when that is due
 	$(BIN)/python -m tests.reasons_page
+	$(BIN)/python -m tests.policy_schema
 
 # Slow, so not part of continuous integration. MUTANTS="gate.core.trust.*" looks at some of them alone.
 mutants: $(VENV)-mutants/.installed  ## what the tests of gate/core would not notice
