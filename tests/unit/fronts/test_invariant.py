@@ -125,7 +125,6 @@ def image_of(document: Document) -> str | None:
     return str(spec["oci"]["image"]) if spec.get("sourceType", "git") == "oci" else None
 
 
-<<<<<<< HEAD
 @dataclass(frozen=True, slots=True)
 class Told:
     """Whether a review is admitted, the verdict on each digest that was looked at, and by what names it is excused."""
@@ -140,13 +139,6 @@ def told(question: Question, policy: Policy, verdicts: tuple[Verdict, Verdict]) 
     match examine(parse_review(encode(question.document)), policy, NOW):
         case Admit(excused=excused):
             return Told(admitted=True, looked_at={}, excused=frozenset(each.verdict.reason for each in excused))
-=======
-def told(question: Question, policy: Policy, verdicts: tuple[Verdict, ...]) -> tuple[bool, dict[str, Verdict]]:
-    """Return whether the review is admitted, and the verdict on each digest that was looked at."""
-    match examine(parse_review(encode(question.document)), policy, NOW):
-        case Admit():
-            return True, {}
->>>>>>> h7
         case Refuse():
             return Told(admitted=False, looked_at={})
         case Ask(subjects, excused=excused) as ask:
