@@ -173,9 +173,11 @@ def find_issuer(
         try:
             # Every certificate of the path is held against ``at``, the root's as well (CVE-2026-24122). How often a
             # signature is checked on the way is bounded by the library, whatever the untrusted certificates are.
-            return verifier.verify(certificate, [*between, *intermediates]).chain[1]
+            path = verifier.verify(certificate, [*between, *intermediates]).chain
         except VerificationError:
             continue
+        if len(path) > 1:  # a trust root may list a signer's own certificate, which nobody issued
+            return path[1]
     raise _untrusted(f"the certificate has no path to a trusted root that is valid at {_written(at)}")
 
 

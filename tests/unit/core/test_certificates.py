@@ -111,9 +111,16 @@ def spoilt(old: bytes, new: bytes, der: bytes) -> bytes:
     return der.replace(old, new)
 
 
+def unrecognized(oid: str, value: str) -> x509.Extension[x509.ExtensionType]:
+    extension = x509.UnrecognizedExtension(ObjectIdentifier(oid), bytes.fromhex(value))
+    return x509.Extension(extension.oid, False, extension)  # noqa: FBT003
+
+
 KEY_USAGE, EXTENDED_KEY_USAGE = bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d25")
 NAME_CONSTRAINTS = bytes.fromhex("0603551d1e")
 X400_NAMES = x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.18"), bytes.fromhex("3002a300"))
+TLS_FEATURE = unrecognized("1.3.6.1.5.5.7.1.24", "3003020163")
+THREE_BYTES = unrecognized("2.5.29.30", "3009a00730058703010203")
 UNREADABLE = {
     "empty": b"",
     "no certificate": b"\x30\x00",
@@ -125,6 +132,8 @@ UNREADABLE = {
     "an extension twice": spoilt(EXTENDED_KEY_USAGE, KEY_USAGE, as_der(leaf())),
     "a kind of name that nobody reads": as_der(leaf(extensions=[x509.Extension(X400_NAMES.oid, False, X400_NAMES)])),  # noqa: FBT003
     "a list of promises that is none": as_der(leaf(scts=b"no list")),
+    "a TLS feature that nobody knows": as_der(leaf(extensions=[TLS_FEATURE])),
+    "a constraint to an address of three bytes": as_der(leaf(extensions=[THREE_BYTES])),
 }
 
 
@@ -477,6 +486,12 @@ def test_the_issuer_on_the_path_is_returned() -> None:
 def test_a_single_root_may_issue_by_itself() -> None:
     authority = root_of("alone")
     assert issuer_at(NOW, authority.issue(HOLDER, NOW), authority) == authority.chain[0]
+
+
+def test_a_certificate_that_a_trust_root_lists_itself_has_no_issuer() -> None:
+    alone = root_of("alone")
+    assert assert_no_path(alone.chain[0], alone) == NO_PATH
+    assert assert_no_path(certify("top", None, x509.SubjectAlternativeName([x509.DNSName("a.example")])).chain[0], TOP)
 
 
 def test_a_path_may_have_several_intermediates() -> None:
