@@ -131,9 +131,13 @@ def expect_base64(value: Json, what: str) -> bytes:
 def decode_base64(text: str, what: str) -> bytes:
     """Return the bytes in ``text``, or raise MalformedError that names ``what``; as expect_base64(), empty or not."""
     try:
-        return base64.b64decode(text, validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedError(f"{what} is not base64") from error
+    # RFC 4648 section 3.5: the bits that pad the last character are zero, so the same bytes have one spelling.
+    if base64.b64encode(data).decode() != text:
+        raise MalformedError(f"{what} is not base64 as it is written canonically")
+    return data
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> Object:

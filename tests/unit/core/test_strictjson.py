@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 
@@ -50,6 +51,18 @@ def test_a_stream_is_cut_or_refused_and_nothing_is_lost(data: bytes) -> None:
     except MalformedError:
         return
     assert b"".join(b"".join(parts).split()) == b"".join(data.split())
+
+
+@given(st.binary(max_size=12))
+def test_bytes_have_one_spelling_in_base64(data: bytes) -> None:
+    spelling = base64.b64encode(data).decode()
+    assert strictjson.decode_base64(spelling, "it") == data
+    if spelling.endswith("="):
+        digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        last = len(spelling.rstrip("=")) - 1
+        other = spelling[:last] + digits[digits.index(spelling[last]) + 1] + spelling[last + 1 :]
+        with pytest.raises(MalformedError, match=r"^it is not base64 as it is written canonically$"):
+            strictjson.decode_base64(other, "it")
 
 
 @pytest.mark.parametrize(
