@@ -159,6 +159,11 @@ class PublicGood:
             except GateError as error:
                 self._fail(error.message)
                 return
+            except Exception:
+                # What python-tuf raises besides its own errors must not end the refreshing unheard.
+                log.exception("Sigstore's trust root was not refreshed")
+                self._fail("a bug in gate or in its TUF client; see the log")
+                return
             with self._lock:
                 older = stored.version < self._version
             if older:

@@ -43,7 +43,7 @@ class Repository:
     """A TUF repository that answers what a test says, and what was kept of it."""
 
     kept: Stored | None = None
-    answers: list[Stored | MalformedError | UnavailableError | ConfigError] = field(default_factory=list)
+    answers: list[Stored | Exception] = field(default_factory=list)
     asked: int = 0
     patience: list[float] = field(default_factory=list)
     answering: threading.Event = field(default_factory=threading.Event)
@@ -99,7 +99,7 @@ def stored(raw: bytes, version: int = 7, ago: float = 0.0) -> Stored:
     return Stored(raw, version, NOW - timedelta(seconds=ago))
 
 
-def said(setup: Setup, *answers: Stored | MalformedError | UnavailableError | ConfigError) -> None:
+def said(setup: Setup, *answers: Stored | Exception) -> None:
     setup.repository.answers = list(answers)
 
 
@@ -155,6 +155,16 @@ def test_what_goes_wrong_changes_nothing_and_is_told(setup: Setup, error: Unavai
     setup.good.refresh()
     assert setup.good.current() is before
     assert setup.good.status().endswith(f" ago; it was not refreshed: {error.message}")
+
+
+def test_a_bug_in_asking_changes_nothing_and_is_told_and_logged(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    said(setup, stored(LATER), KeyError("keyid"))
+    setup.good.refresh()
+    before = setup.good.current()
+    setup.good.refresh()
+    assert setup.good.current() is before
+    assert setup.good.status().endswith("it was not refreshed: a bug in gate or in its TUF client; see the log")
+    assert "KeyError" in caplog.text
 
 
 def test_what_went_wrong_is_forgotten_when_it_is_right_again(setup: Setup) -> None:
