@@ -15,7 +15,7 @@ from typing import Protocol
 
 from gate.core.deadline import Deadline
 from gate.core.errors import MalformedError, UnavailableError
-from gate.core.keys import Check
+from gate.core.keys import Check, PublicKey, Signed
 from gate.core.oci import Digest, Reference
 from gate.core.platforms import Listing
 from gate.core.policy import Context, ImageException, Mode, OnUnavailable, Pass, Policy, Rule, Signatures
@@ -24,6 +24,7 @@ from gate.core.signature import Evidence, Parent
 from gate.core.verdict import ADMITTING, Decision, Denied, Unavailable, Verified
 from gate.core.verify import decide, decide_unread
 
+JUDGING_SECONDS = 0.5  # after the deadline, to judge what came until then; the API server waits 1 s longer than that
 DEFAULT_TAG = "latest"  # what an image without tag and digest means to Config Sync and to every other client
 
 
@@ -203,8 +204,14 @@ class Inquiry:
         if parent is not None:
             evidence = replace(evidence, parent=Parent(parent, self._evidence(parent)))
         rules = self._rules(subject, parent)
-        decision = decide(subject, evidence, rules, self.policy.no_match, self.now(), self.check)
+        decision = decide(subject, evidence, rules, self.policy.no_match, self.now(), self._in_time)
         return replace(decision, kept=not self._asked and isinstance(decision.verdict, Verified))
+
+    def _in_time(self, key: PublicKey, signature: bytes, message: Signed) -> None:
+        """Check a signature, or raise UnavailableError when judging takes too long: anybody may push candidates."""
+        if self.deadline.passed(JUDGING_SECONDS):
+            raise UnavailableError(Reason.DEADLINE, "there was no time left to judge every signature")
+        self.check(key, signature, message)
 
     def _evidence(self, digest: Digest) -> Evidence:
         return self._found.get(digest) or self.source.known(self.repository, digest) or Evidence()

@@ -22,6 +22,10 @@ class Deadline:
         """Return the deadline that is ``seconds`` from now on ``clock``."""
         return cls(clock() + seconds, clock)
 
+    def passed(self, seconds: float = 0) -> bool:
+        """Return whether the deadline lies ``seconds`` or more in the past."""
+        return self.clock() - self.at >= seconds
+
     def remaining(self) -> float:
         """Return the seconds that are left (more than 0), or raise UnavailableError (deadline, an outage)."""
         left = self.at - self.clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -37,6 +38,10 @@ class Material(Protocol):
     def size(self) -> int:
         """How many bytes it holds."""
 
+    @property
+    def raw(self) -> bytes:
+        """Everything that is read from it, in one form: equal bytes, equal material."""
+
     def certificates(self) -> tuple[x509.Certificate, ...]:
         """Return the signer's certificate and then untrusted intermediates; nothing where a key signed."""
 
@@ -60,6 +65,11 @@ class NoMaterial:
     def size(self) -> int:
         """Return nothing."""
         return 0
+
+    @property
+    def raw(self) -> bytes:
+        """Return nothing."""
+        return b""
 
     def certificates(self) -> tuple[x509.Certificate, ...]:
         """Return nothing."""
@@ -92,6 +102,13 @@ class UntrustedSignature:
     material: Material = field(default_factory=NoMaterial)
     payload: bytes | None = None
     document: bytes | None = None
+
+    @property
+    def fingerprint(self) -> bytes:
+        """A digest of everything in it but where it was found: what is proved of one is proved of its equal."""
+        message = str(self.message).encode() if isinstance(self.message, Digest) else self.message
+        parts = (message, self.signature, self.payload or b"", self.material.raw, b"%d" % self.certified)
+        return hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).digest()
 
     @property
     def size(self) -> int:

@@ -18,13 +18,14 @@ from gate.core.keys import Check, PublicKey
 from gate.core.logbinding import HASHEDREKORD_V2, LoggedSignature, kind_of, parse_body, require_binding
 from gate.core.reasons import Reason
 from gate.core.strictjson import Json, Object, expect_array, expect_base64, expect_object, expect_string
-from gate.core.trust import Log
+from gate.core.trust import Log, Window
 
-__all__ = ["InclusionProof", "LogDemand", "LogEntry", "LoggedSignature", "verify_entries"]
+__all__ = ["InclusionProof", "LogDemand", "LogEntry", "Logged", "LoggedSignature", "require_in_use", "verify_entries"]
 
 INTEGER_LIMIT = 2**53 - 1  # RFC 7493 section 2.2: beyond it JSON's numbers, and what a promise signs, are not exact
 TIME_LIMIT = 253_402_300_799  # seconds since 1970: the last of the year 9999, where datetime ends
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,15}")  # 16 digits, as many as INTEGER_LIMIT has
+_NOT_LISTED = "the log entry is of a time when the trust root does not list its log"
 _LOG_ID = re.compile(r"[0-9a-f]{64}")  # sigstore/rekor pkg/api: hexadecimal SHA-256 of the log's key
 
 
@@ -132,6 +133,17 @@ def _time(seconds: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Logged:
+    """What entries prove: the ``times`` that logs promised, and when those logs were in use that promised none.
+
+    One of each log's ``windows`` has to contain a time that something else proves: require_in_use().
+    """
+
+    times: tuple[datetime, ...] = ()
+    windows: tuple[tuple[Window, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LogDemand:
     """What an entry must bring: where a format has an inclusion promise or proof, it is obligatory there."""
 
@@ -145,8 +157,8 @@ def verify_entries(
     logs: Sequence[Log],
     demand: LogDemand,
     check: Check = PublicKey.verify,
-) -> tuple[datetime, ...]:
-    """Return the times that the entries' promises prove; at least one entry is proved and bound to the signature.
+) -> Logged:
+    """Return what the entries prove; at least one is proved and bound to the signature.
 
     Entries of logs that are not in ``logs`` say nothing; of the others every one must hold, because one that does not
     is a sign that somebody has been at work.
@@ -160,31 +172,47 @@ def verify_entries(
     if len({(entry.log_id, entry.index) for entry in entries}) != len(entries):
         raise _refusal("the signature carries one log entry twice")
     # By its exact id: an entry that is tried with every key is an entry that chooses its judge.
-    trusted = {log.log_id: log for log in logs}
-    judged = [(entry, trusted[entry.log_id]) for entry in entries if entry.log_id in trusted]
+    listed = [(entry, [log for log in logs if log.log_id == entry.log_id]) for entry in entries]
+    judged = [(entry, own) for entry, own in listed if own]
     if not judged:
         raise _refusal("no log entry of the signature is in a log that the trust root lists")
-    times = [_verify_entry(entry, about, log, demand, check) for entry, log in judged]
-    return tuple(at for at in times if at is not None)
+    proved = [(_verify_entry(entry, about, own, demand, check), own) for entry, own in judged]
+    times = tuple(at for at, _ in proved if at is not None)
+    return Logged(times, tuple(_windows(own) for at, own in proved if at is None))
+
+
+def require_in_use(logs: Sequence[Sequence[Window]], times: Sequence[datetime]) -> None:
+    """Return if each of ``logs``, given by its windows, was in use at one of the proved ``times``.
+
+    Where no time is proved, which a key does without, it must still be in use. Else raises UntrustedError (log-entry).
+    """
+    for windows in logs:
+        if not (any(_in_use(windows, at) for at in times) if times else any(each.end is None for each in windows)):
+            raise _refusal(_NOT_LISTED)
+
+
+def _in_use(windows: Sequence[Window], at: datetime) -> bool:
+    return any(window.contains(at) for window in windows)
+
+
+def _windows(listed: Sequence[Log]) -> tuple[Window, ...]:
+    return tuple(log.window for log in listed)
 
 
 def _verify_entry(
-    entry: LogEntry, about: LoggedSignature, log: Log, demand: LogDemand, check: Check
+    entry: LogEntry, about: LoggedSignature, listed: Sequence[Log], demand: LogDemand, check: Check
 ) -> datetime | None:
-    """Return the time that the entry proves, if it does, or raise where it is not proved or not about ``about``."""
+    """Return the time that the entry proves, if it does, or raise where it is not proved or not about ``about``.
+
+    ``listed`` is its log, once for each window.
+    """
     _require_demanded(entry, demand)
-    at = None if entry.integrated_at is None else datetime.fromtimestamp(entry.integrated_at, UTC)
-    if at is not None and not log.window.contains(at):
-        raise _refusal("the log entry is of a time when the trust root does not list its log")
     if entry.proof is not None:
-        verify_inclusion(entry.body, entry.proof, log, check)
-    if entry.promise is not None:
-        if at is None:
-            raise _refusal("the log entry promises inclusion without a time")
-        _verify_promise(entry, entry.promise, log, check)
+        verify_inclusion(entry.body, entry.proof, listed[0], check)
+    # A proof says nothing of the time beside it (CVE-2024-55655, CVE-2026-48816), so without a promise there is none.
+    at = None if entry.promise is None else _promised_time(entry, entry.promise, listed, check)
     require_binding(entry.body, (entry.kind, entry.version), about)
-    # A proof says nothing of the time beside it: CVE-2024-55655, CVE-2026-48816.
-    return None if entry.promise is None else at
+    return at
 
 
 def _require_demanded(entry: LogEntry, demand: LogDemand) -> None:
@@ -196,18 +224,24 @@ def _require_demanded(entry: LogEntry, demand: LogDemand) -> None:
         raise _refusal("the log entry has no inclusion proof with a checkpoint")
 
 
-def _verify_promise(entry: LogEntry, promise: bytes, log: Log, check: Check) -> None:
-    """Return if the log promised to include the entry at its time, else raise UntrustedError (log-entry)."""
-    promised = {
+def _promised_time(entry: LogEntry, promise: bytes, listed: Sequence[Log], check: Check) -> datetime:
+    """Return the time at which the log promised to include the entry, else raise UntrustedError (log-entry)."""
+    if entry.integrated_at is None:
+        raise _refusal("the log entry promises inclusion without a time")
+    at = datetime.fromtimestamp(entry.integrated_at, UTC)
+    if not _in_use(_windows(listed), at):
+        raise _refusal(_NOT_LISTED)
+    promised: dict[str, str | int] = {
         "body": base64.b64encode(entry.body).decode(),
         "integratedTime": entry.integrated_at,
         "logID": entry.log_id.hex(),
         "logIndex": entry.index,
     }
     try:
-        check(log.key, promise, rfc8785.dumps(promised))
+        check(listed[0].key, promise, rfc8785.dumps(promised))
     except UntrustedError as error:
         raise _refusal("the inclusion promise of the log entry is not its log's") from error
+    return at
 
 
 def _refusal(message: str) -> UntrustedError:

@@ -96,13 +96,16 @@ def parse_trusted_root(raw: bytes) -> TrustedRoot:
     if media_type not in MEDIA_TYPES:
         raise MalformedError(f"mediaType is {quote(media_type)}, not that of a trust root v0.1 or v0.2")
     strictjson.expect_closed(document, "the trust root", _MEMBERS)
-    ct_logs = _logs(document, "ctlogs")
+    logs, ct_logs = _logs(document, "tlogs"), _logs(document, "ctlogs")
+    # A log may be listed once for each of its windows; of two keys with one id nobody knows which an entry names.
+    if len({(log.log_id, log.key) for log in logs}) != len({log.log_id for log in logs}):
+        raise MalformedError("tlogs lists two keys for one log id, and an entry names its log by that")
     if not ct_logs and document.get("ctlogs"):
         # Who lists CT logs obliges an SCT: that must not lapse because nothing can verify one.
         raise MalformedError("ctlogs lists no log with a key that is supported (ECDSA, RSA or Ed25519)")
     return TrustedRoot(
         Digest.of(raw),
-        _logs(document, "tlogs"),
+        logs,
         ct_logs,
         _authorities(document, "certificateAuthorities"),
         _authorities(document, "timestampAuthorities"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from gate.core.authorities import Authority
@@ -52,8 +53,8 @@ def decide(
 
     Only a subject that no rule is about needs no digest. Where the evidence has an index that lists it, a rule may be
     satisfied by the index in its place; rules that match the index are among ``rules``.
-    ``now`` is an aware datetime; for ``check`` see KeyAuthority.verify(). Nothing is raised: whatever keeps a rule from
-    being satisfied is in the verdict.
+    ``now`` is an aware datetime; for ``check`` see KeyAuthority.verify(): it raises UnavailableError when there is no
+    time left to judge. Nothing is raised here: whatever keeps a rule from being satisfied is in the verdict.
     """
     if subject.digest is None:
         if rules:
@@ -99,7 +100,13 @@ def _judge(
                     _require_repository(candidate, subject)
                 return signer
 
-            judged = [_try_authorities(candidate, wanted.authorities, verify) for candidate in evidence.candidates]
+            judged: list[tuple[tuple[Signer, ...], CandidateResult]] = []
+            for candidate in evidence.candidates:
+                try:
+                    judged.append(_try_authorities(candidate, wanted.authorities, verify))
+                except UnavailableError as error:  # there is no time for the rest: nothing is known of it
+                    evidence = replace(evidence, unreadable=(*evidence.unreadable, error))
+                    break
             accepted = {
                 authority.name: [
                     signer for signers, _ in judged for signer in signers if signer.authority == authority.name
@@ -141,6 +148,11 @@ def _try_authorities(
             signers.append(verify(authority, candidate))
         except UntrustedError as error:
             refusals.append(error)
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 (a bug, and whoever can push what meets it must not disable the others)
+            bug = f"gate cannot judge this signature, which is a bug in gate ({type(error).__name__})"
+            refusals.append(UntrustedError(Reason.MALFORMED, bug))
     return tuple(signers), _summarise(candidate, signers, refusals)
 
 

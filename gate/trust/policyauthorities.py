@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gate.core.authorities import Authority, KeyAuthority, KeylessAuthority, SecondOpinion
+from gate.core.authorities import Authority, KeyAuthority, KeylessAuthority, Outcome, SecondOpinion
 from gate.core.errors import ConfigError
 from gate.core.identities import Exact, IdentityRule, Pattern, TextRule
 from gate.core.keys import PublicKey, parse_public_key
 from gate.core.trust import TrustedRoot
 from gate.fields import Fields, describe
+from gate.kept import Kept
 from gate.strictyaml import Scalar, Table
 
 SIGSTORE = "sigstore"
+OUTCOMES = 4096  # remembered by an authority, of about 300 bytes each: as many as digests whose evidence is kept
 TRANSPARENCY_LOG = {"ignore": False, "required": True}
 SIGNED_TIMESTAMP = {"auto": False, "required": True}
 
@@ -83,7 +85,7 @@ def _key_authority(fields: Fields, name: str, material: Material) -> KeyAuthorit
     # A trust root of which nothing is wanted proves nothing: what lies beside the signature is then not looked at.
     if trust is None or demand == _Demand(log=False, timestamp=False):
         return KeyAuthority(name, key)
-    return KeyAuthority(name, key, trust.root, demand.log, demand.timestamp)
+    return KeyAuthority(name, key, trust.root, demand.log, demand.timestamp, Kept[Outcome](OUTCOMES).get)
 
 
 def _key(fields: Fields, material: Material) -> PublicKey | None:
@@ -114,7 +116,8 @@ def _keyless_authority(fields: Fields, name: str, material: Material) -> Keyless
     if not trust.root.certificate_authorities:
         fields.wrong("trustRoot", "lists no certificate authority, expected one, because the authority is keyless")
     identities = tuple(identity for identity in given if identity is not None)
-    return KeylessAuthority(name, identities, trust.root, demand.log, demand.timestamp, trust.second)
+    memo = Kept[Outcome](OUTCOMES).get
+    return KeylessAuthority(name, identities, trust.root, demand.log, demand.timestamp, trust.second, memo)
 
 
 def _identity(fields: Fields, *, issuer: bool) -> IdentityRule | None:

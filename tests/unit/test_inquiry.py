@@ -14,9 +14,10 @@ from gate.core.authorities import KeyAuthority
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
 from gate.core.globs import ImageGlob
-from gate.core.keys import parse_public_key
+from gate.core.keys import PublicKey, parse_public_key
 from gate.core.oci import OCI_INDEX, Descriptor, Digest, Reference
 from gate.core.policy import (
+    Context,
     Fail,
     ImageException,
     Match,
@@ -209,6 +210,19 @@ def test_what_could_not_be_read_of_the_index_makes_it_unavailable(engine: Engine
     verdict = claimed_of_tag(engine, child).verdict
     assert isinstance(verdict, Unavailable)
     assert verdict.reason is Reason.REGISTRY_UNAUTHORIZED
+
+
+@pytest.mark.parametrize(("late", "verdict"), [(0.4, Verified), (0.5, Unavailable)])
+def test_what_came_late_is_judged_for_half_a_second(engine: Engine, late: float, verdict: type) -> None:
+    sign(engine, engine.push())
+    engine.ask(f"{IMAGE}:v1")  # and now it is known
+    question = replace(engine.gate, check=PublicKey.verify)
+    deadline = Deadline(engine.time - late, lambda: engine.time)
+    digest = Reference.parse(f"{IMAGE}@{engine.push()}")
+    answer = question.decide(POLICY, Image(digest), Context(), deadline).verdict
+    assert isinstance(answer, verdict)
+    if isinstance(answer, Unavailable):
+        assert (answer.reason, answer.outage) == (Reason.DEADLINE, False)
 
 
 def test_an_outage_that_leaves_no_time_for_the_tag_is_still_an_outage(engine: Engine) -> None:

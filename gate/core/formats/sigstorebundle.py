@@ -27,7 +27,11 @@ VERSIONS = {
 SINGLE_CERTIFICATE = 3  # the first version with exactly one certificate in place of a chain
 
 _MEMBERS = frozenset({"mediaType", "verificationMaterial", "dsseEnvelope", "messageSignature"})
-_SIGNERS = ("publicKey", "certificate", "x509CertificateChain")
+_SIGNERS = {
+    "publicKey": frozenset({"hint"}),
+    "certificate": frozenset({"rawBytes"}),
+    "x509CertificateChain": frozenset({"certificates"}),
+}
 _BESIDE = frozenset({"tlogEntries", "timestampVerificationData"})
 
 
@@ -59,7 +63,20 @@ class BundleMaterial:
 
     version: int
     document: bytes = field(repr=False)
-    _fields: strictjson.Object = field(repr=False, compare=False)
+
+    @property
+    def _fields(self) -> strictjson.Object:
+        """What Bundle.parse() has found well-formed.
+
+        It is parsed again each time: evidence is kept, and in memory this has many times the bytes of the document.
+        """
+        bundle = strictjson.loads_object(self.document, limit=limits.BUNDLE_BYTES)
+        return strictjson.expect_object(bundle.get("verificationMaterial"), "the bundle's verificationMaterial")
+
+    @property
+    def raw(self) -> bytes:
+        """The document: everything is read from it."""
+        return self.document
 
     @property
     def demand(self) -> LogDemand:
@@ -73,13 +90,14 @@ class BundleMaterial:
 
     def certificates(self) -> tuple[x509.Certificate, ...]:
         """Return the signer's certificate, then what came with it; nothing where a key signed."""
-        if "publicKey" in self._fields:
+        fields = self._fields
+        if "publicKey" in fields:
             return ()
-        if "certificate" in self._fields:
-            return (_certificate(self._fields["certificate"], "the bundle's certificate"),)
+        if "certificate" in fields:
+            return (_certificate(fields["certificate"], "the bundle's certificate"),)
         if self.version >= SINGLE_CERTIFICATE:
             raise MalformedError("the bundle carries a chain of certificates, and its version has exactly one")
-        chain = strictjson.expect_object(self._fields.get("x509CertificateChain"), "the bundle's x509CertificateChain")
+        chain = strictjson.expect_object(fields.get("x509CertificateChain"), "the bundle's x509CertificateChain")
         listed = strictjson.expect_array(chain.get("certificates"), "the certificates of the bundle")
         if not 0 < len(listed) <= limits.CHAIN_CERTIFICATES:
             raise MalformedError(f"the bundle has {len(listed)} certificates, not 1 to {limits.CHAIN_CERTIFICATES}")
@@ -108,7 +126,7 @@ class BundleMaterial:
 
 
 def _certificate(value: strictjson.Json, what: str) -> x509.Certificate:
-    fields = strictjson.expect_object(value, what)
+    fields = strictjson.expect_closed(value, what, _SIGNERS["certificate"])
     return parse_certificate(strictjson.expect_base64(fields.get("rawBytes"), f"the rawBytes of {what}"))
 
 
@@ -147,9 +165,9 @@ class Bundle:
         if len(given) != 1:
             raise MalformedError("the bundle does not carry exactly one of publicKey and certificate")
         strictjson.expect_closed(material, "the bundle's verificationMaterial", _BESIDE.union(_SIGNERS))
-        strictjson.expect_object(material[given[0]], f"the bundle's {given[0]}")
+        strictjson.expect_closed(material[given[0]], f"the bundle's {given[0]}", _SIGNERS[given[0]])
         version = VERSIONS[media_type]
-        return cls(version, given[0] != "publicKey", _content(bundle), BundleMaterial(version, raw, material))
+        return cls(version, given[0] != "publicKey", _content(bundle), BundleMaterial(version, raw))
 
 
 def _content(bundle: strictjson.Object) -> Content:

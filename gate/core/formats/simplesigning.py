@@ -58,6 +58,12 @@ class LayerMaterial:
         """How many bytes the annotations have."""
         return sum(len(text.encode()) for text in (self.certificate, self.chain, self.entry, self.timestamp))
 
+    @property
+    def raw(self) -> bytes:
+        """The annotations, each with its length."""
+        texts = (text.encode() for text in (self.certificate, self.chain, self.entry, self.timestamp))
+        return b"".join(b"%d:%b" % (len(text), text) for text in texts)
+
     def certificates(self) -> tuple[x509.Certificate, ...]:
         """Return the signer's certificate, the first of its annotation, and then those of the chain."""
         signer = parse_certificates(self.certificate.encode())[:1]

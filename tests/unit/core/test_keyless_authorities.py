@@ -6,18 +6,21 @@ each, and what attackers do with them in test_attacks.py.
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
 
-from gate.core.authorities import KeyAuthority
+from gate.core.authorities import KeyAuthority, KeylessAuthority, Memo, Outcome
 from gate.core.errors import UntrustedError
 from gate.core.formats.simplesigning import LayerMaterial
 from gate.core.identities import Exact, IdentityRule
 from gate.core.keys import PublicKey, Signed, parse_public_key
+from gate.core.oci import Digest
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.core.signature import UntrustedSignature
@@ -94,6 +97,80 @@ def test_a_refused_identity_is_told_as_the_certificate_has_it() -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_signature_without_a_certificate_is_refused_though_its_key_is_logged(layout: Layout) -> None:
     assert reason(BOX.sign(layout, Holder(signer()), IMAGE, stamped=True)) is Reason.CERTIFICATE
+
+
+# -- What is remembered
+
+
+def remembering(kept: dict[bytes, Outcome]) -> Memo:
+    """Return a memory that a test can look into."""
+
+    def get(name: bytes, ask: Callable[[], Outcome]) -> Outcome:
+        if name not in kept:
+            kept[name] = ask()
+        return kept[name]
+
+    return get
+
+
+VOUCHERS: list[KeyAuthority | KeylessAuthority] = [DEV, BOTH, logged_key(ROOT, signer())]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("voucher", VOUCHERS)
+def test_what_is_proved_or_refused_is_proved_once(layout: Layout, voucher: KeyAuthority | KeylessAuthority) -> None:
+    holder = Holder(signer()) if isinstance(voucher, KeyAuthority) else BOX.enroll()
+    good = read(BOX.sign(layout, holder, IMAGE, stamped=True))
+    bad = read(replace(BOX.sign(layout, holder, IMAGE), entries=()))
+    kept: dict[bytes, Outcome] = {}
+    asked: list[bytes] = []
+
+    def check(key: PublicKey, signature: bytes, message: Signed) -> None:
+        asked.append(signature)
+        key.verify(signature, message)
+
+    authority = replace(voucher, memo=remembering(kept))
+    for digest in (IMAGE, OTHER_IMAGE):
+        for candidate in (good, bad):
+            assert isinstance(candidate, UntrustedSignature)
+            expected = answer(candidate, voucher, digest)
+            for _ in range(2):
+                try:
+                    got = Reason.VERIFIED, authority.verify(candidate, digest, NOW, check).identity
+                except UntrustedError as error:
+                    got = error.reason, error.message
+                assert got == expected
+                count = len(asked)
+            assert len(asked) == count
+    assert len(kept) == 4
+    asked.clear()
+    for candidate in (good, bad):
+        assert isinstance(candidate, UntrustedSignature)
+        with contextlib.suppress(UntrustedError):
+            authority.verify(candidate, IMAGE, NOW, check)
+    assert asked == []
+
+
+def test_what_differs_in_anything_that_is_proved_has_another_fingerprint() -> None:
+    tag, bundle = well_formed(sign("tag")), well_formed(sign("bundle"))
+    changed = [
+        tag,
+        bundle,
+        replace(tag, message=b"another"),
+        replace(tag, message=Digest.of(b"another")),
+        replace(tag, signature=b"another"),
+        replace(tag, payload=b"another"),
+        replace(tag, certified=not tag.certified),
+        *(beside(sign("tag"), **{part: "another"}) for part in ("certificate", "chain", "entry", "timestamp")),
+        replace(bundle, material=replace(bundle.material, document=b"{}")),
+    ]
+    assert len({each.fingerprint for each in changed}) == len(changed)
+    assert replace(tag, location="elsewhere").fingerprint == tag.fingerprint
+
+
+def test_whoever_is_not_named_is_not_proved() -> None:
+    made = BOX.sign("bundle", BOX.enroll(subject="eve@example.com"), IMAGE)
+    assert reason(replace(made, entries=())) is Reason.IDENTITY
 
 
 # -- What is signed

@@ -45,7 +45,7 @@ class Real:
     def times(self, about: LoggedSignature | None = None) -> tuple[int, ...]:
         material = self.signature.material
         proved = verify_entries(material.entries(), about or self.about, self.logs, material.demand)
-        return tuple(int(at.timestamp()) for at in proved)
+        return tuple(int(at.timestamp()) for at in proved.times)
 
 
 def conformance(case: str) -> Real:

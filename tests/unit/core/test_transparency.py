@@ -13,7 +13,7 @@ from gate.core.errors import UntrustedError
 from gate.core.keys import PublicKey, Signed, parse_public_key
 from gate.core.oci import Digest
 from gate.core.reasons import Reason
-from gate.core.transparency import LogDemand, LogEntry, LoggedSignature, verify_entries
+from gate.core.transparency import LogDemand, LogEntry, Logged, LoggedSignature, require_in_use, verify_entries
 from gate.core.trust import Log, Window
 from tests.fakes.sigstore import NOW, Holder, Made, Rekor, Sigstore
 from tests.fakes.sigstore.bodies import hashedrekord, hashedrekord_v2
@@ -54,7 +54,7 @@ def verify(
     logs: Sequence[Log] = (LOG.trusted, BOX.rekor2.trusted),
     about: LoggedSignature = ABOUT,
 ) -> tuple[datetime, ...]:
-    return verify_entries(entries, about, logs, demand)
+    return verify_entries(entries, about, logs, demand).times
 
 
 def refusal(
@@ -186,17 +186,46 @@ def test_a_promise_without_a_time_is_refused() -> None:
     assert refusal(altered) == bad("the log entry promises inclusion without a time")
 
 
+NOT_LISTED = "the log entry is of a time when the trust root does not list its log"
+PAST = Window(NOW - timedelta(days=9), NOW - timedelta(days=8))
+
+
 @pytest.mark.parametrize("seconds", [-1, 86_401])
-@pytest.mark.parametrize("demand", [PROMISE, PROOF])
-def test_an_entry_from_outside_its_logs_window_is_refused(seconds: int, demand: LogDemand) -> None:
+def test_a_promise_from_outside_its_logs_window_is_refused(seconds: int) -> None:
     start = SECONDS if seconds < 0 else SECONDS - 86_400
     window = Window(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(start + 86_400, UTC))
     logs = (replace(LOG, window=window).trusted,)
     entry = logged(at=datetime.fromtimestamp(start + seconds, UTC))
-    message = "the log entry is of a time when the trust root does not list its log"
-    for each in (entry, replace(entry, promise=None)):
-        if demand is PROOF or each.promise is not None:
-            assert refusal(each, demand=demand, logs=logs) == bad(message)
+    assert refusal(entry, demand=PROMISE, logs=logs) == bad(NOT_LISTED)
+
+
+def test_a_log_that_is_listed_twice_was_in_use_in_both_windows() -> None:
+    past, now = (replace(LOG, window=window).trusted for window in (PAST, Window(NOW)))
+    for logs in ((past, now), (now, past)):
+        assert verify(GOOD, logs=logs) == (NOW,)
+        assert verify_entries([PROVED], ABOUT, logs, PROOF).windows == ((logs[0].window, logs[1].window),)
+
+
+def test_a_time_without_a_promise_is_not_looked_at_and_the_logs_window_is_left_to_another_time() -> None:
+    entry = replace(PROVED, integrated_at=1)
+    assert verify_entries([entry], ABOUT, [LOG.trusted], PROOF) == Logged((), ((LOG.window,),))
+
+
+@pytest.mark.parametrize("times", [(PAST.start,), (PAST.end, NOW), (NOW, PAST.end)])
+def test_a_log_was_in_use_at_one_of_the_proved_times(times: tuple[datetime, ...]) -> None:
+    require_in_use(((PAST,), (Window(NOW + timedelta(days=1)), PAST)), times)
+
+
+@pytest.mark.parametrize("times", [(), (NOW,), (PAST.start - timedelta(seconds=1), NOW)])
+def test_a_log_that_was_not_in_use_at_any_proved_time_is_refused(times: tuple[datetime, ...]) -> None:
+    for logs in (((PAST,),), ((Window(PAST.start),), (PAST,))):
+        with pytest.raises(UntrustedError, match=f"^{NOT_LISTED}$") as caught:
+            require_in_use(logs, times)
+        assert caught.value.reason is Reason.LOG_ENTRY
+
+
+def test_without_any_time_a_log_must_be_in_use_still() -> None:
+    require_in_use(((PAST, Window(NOW)),), ())
 
 
 def test_both_ends_of_a_logs_window_belong_to_it() -> None:
@@ -229,6 +258,6 @@ class Asked:
 
 def test_whether_the_log_signed_is_asked_of_who_was_given() -> None:
     asked = Asked()
-    assert verify_entries([GOOD], ABOUT, [LOG.trusted], BOTH, asked) == (NOW,)
+    assert verify_entries([GOOD], ABOUT, [LOG.trusted], BOTH, asked) == Logged((NOW,))
     assert [key for key, _ in asked.questions] == [LOG.trusted.key, LOG.trusted.key]
     assert GOOD.promise in [signature for _, signature in asked.questions]

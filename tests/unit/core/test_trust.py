@@ -23,7 +23,7 @@ from gate.core.errors import MalformedError
 from gate.core.oci import Digest
 from gate.core.trust import TrustedRoot, Window, parse_trusted_root
 from tests.fakes.shared import shared_fixture
-from tests.fakes.sigstore import NOW, CtLog, Sigstore
+from tests.fakes.sigstore import NOW, CtLog, Rekor, Sigstore
 from tests.fakes.sigstore.keys import spki
 
 SIGSTORE = Sigstore.create()
@@ -327,6 +327,14 @@ def test_a_log_may_be_listed_once_per_window() -> None:
     old = replace(SIGSTORE.rekor, window=Window(NOW - timedelta(days=9), NOW - timedelta(days=8)))
     root = parse_trusted_root(SIGSTORE.trusted_root(logs=[old, SIGSTORE.rekor]))
     assert [log.window for log in root.logs] == [old.window, SIGSTORE.rekor.window]
+
+
+def test_two_logs_do_not_share_an_id() -> None:
+    other = Rekor.v1("rekor.other", SIGSTORE.rekor.window).trusted
+    raw = SIGSTORE.trusted_root(logs=[SIGSTORE.rekor, SIGSTORE.rekor])
+    spki = base64.b64encode(SIGSTORE.rekor.trusted.key.spki)
+    twice = raw.replace(spki, base64.b64encode(other.key.spki), 1)
+    assert refusal(twice) == "tlogs lists two keys for one log id, and an entry names its log by that"
 
 
 @pytest.mark.parametrize("name", ["https%3A%2F%2Ftuf-repo-cdn.sigstore.dev", "https%3A%2F%2Ftuf-repo-cdn.sigstage.dev"])

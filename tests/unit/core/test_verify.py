@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gate.core.distinct import match_distinct
 from gate.core.errors import UnavailableError
+from gate.core.keys import Check, PublicKey, Signed
 from gate.core.oci import Digest, Reference
 from gate.core.policy import NoMatch, Rule, Signatures
 from gate.core.reasons import Reason
@@ -102,9 +103,9 @@ def image_with(*signs: Sign) -> Image:
     return image
 
 
-def ask(image: Image, rule: Rule = RULE, *unreadable: UnavailableError) -> Decision:
+def ask(image: Image, rule: Rule = RULE, *unreadable: UnavailableError, check: Check = PublicKey.verify) -> Decision:
     evidence = Evidence(image.evidence().candidates, unreadable)
-    return decide(image.reference, evidence, (rule,), NoMatch.DENY, NOW)
+    return decide(image.reference, evidence, (rule,), NoMatch.DENY, NOW, check)
 
 
 def results(decision: Decision) -> list[Reason]:
@@ -206,6 +207,44 @@ def test_without_proof_anything_unreadable_makes_it_unavailable_never_denied(
     assert verdict.reason is problem.reason
     assert verdict.outage is problem.outage
     assert problem.message in verdict.message
+
+
+def first_raises(error: Exception) -> Check:
+    """Return a check of signatures that raises ``error`` at the first."""
+    errors = [error]
+
+    def check(key: PublicKey, signature: bytes, message: Signed) -> None:
+        if errors:
+            raise errors.pop()
+        key.verify(signature, message)
+
+    return check
+
+
+def test_what_there_was_no_time_to_judge_is_unknown_and_what_was_proved_before_stands() -> None:
+    late = UnavailableError(Reason.DEADLINE, "there was no time")
+    verdict = ask(image_with(by_tag, by_bundle), check=first_raises(late)).verdict
+    assert isinstance(verdict, Unavailable)
+    assert (verdict.reason, verdict.outage) == (Reason.DEADLINE, False)
+
+    def second_raises(key: PublicKey, signature: bytes, message: Signed) -> None:
+        key.verify(signature, message)
+        checks.append(key)
+        if len(checks) > 1:
+            raise late
+
+    checks: list[PublicKey] = []
+    decision = ask(image_with(by_tag, by_bundle), check=second_raises)
+    assert isinstance(decision.verdict, Verified)
+    assert results(decision) == [Reason.VERIFIED]
+
+
+def test_a_candidate_that_meets_a_bug_disables_no_other() -> None:
+    decision = ask(image_with(by_tag, by_bundle), check=first_raises(KeyError("a surprise")))
+    assert isinstance(decision.verdict, Verified)
+    assert results(decision) == [Reason.MALFORMED, Reason.VERIFIED]
+    message = "gate cannot judge this signature, which is a bug in gate (KeyError)"
+    assert decision.candidates[0].message == message
 
 
 def test_it_is_an_outage_only_if_every_problem_is_one() -> None:

@@ -208,6 +208,14 @@ def _times() -> Iterator[Case]:
     yield deny("timestamp-after-tsa-window", Reason.TIMESTAMP, dev("bundle", log=BOX.rekor2), root=root)
     root = BOX.trusted_root(logs=[replace(BOX.rekor, window=closed.window)])
     yield deny("entry-after-log-window", Reason.LOG_ENTRY, dev("bundle"), root=root)
+    unpromised = dev("bundle", stamped=True).with_entry(promise=None)
+    yield deny("entry-after-log-window-unpromised", Reason.LOG_ENTRY, unpromised, root=root)
+    lied = unpromised.with_entry(integrated_at=int((NOW - 2 * DAY).timestamp()))
+    yield deny("entry-after-log-window-invented-time", Reason.LOG_ENTRY, lied, root=root)
+    root = BOX.trusted_root(logs=[replace(BOX.rekor2, window=closed.window)])
+    yield deny("entry-after-log-window-rekor2", Reason.LOG_ENTRY, dev("bundle", log=BOX.rekor2), root=root)
+    logged = BOX.sign("bundle", Holder(RELEASE), IMAGE, log=BOX.rekor2, stamped=False)
+    yield deny("entry-after-log-window-key", Reason.LOG_ENTRY, logged, authority=LOGGED_KEY, root=root)
 
 
 def _entries() -> Iterator[Case]:
@@ -277,6 +285,11 @@ def _several() -> Iterator[Case]:
     yield Case("two-identities", (first, eve), two, authorities=both, count=2)
     spam = [FOREIGN.sign("bundle", FOREIGN.enroll(), IMAGE) for _ in range(3)]
     reasons = (*(Reason.LOG_ENTRY for _ in spam), Reason.VERIFIED)  # the first that is looked at
+    oid = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.24")
+    feature = x509.UnrecognizedExtension(oid, bytes.fromhex("3003020163"))
+    odd = BOX.enroll(extensions=[x509.Extension(oid, False, feature)])  # noqa: FBT003
+    beside = (BOX.sign("bundle", odd, IMAGE), dev("tag"))
+    yield Case("odd-certificate-beside-a-good-tag", beside, (Reason.MALFORMED, Reason.VERIFIED))
     yield Case("foreign-bundles-beside-a-good-tag", (*spam, dev("tag")), reasons)
 
 
