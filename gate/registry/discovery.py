@@ -188,14 +188,13 @@ class Discovery:
         """Return the answer, or None with what went wrong recorded.
 
         Only the client knows an outage when it meets one, so it is given a moment longer than the deadline to say so.
-        How long it takes to read what was ``pushed`` is up to whoever pushed it. Running out of time there is no
-        outage: else many large referrers would open a rule that says onUnavailable: allow.
+        Whether what was ``pushed`` can be read, in time and within a quota, is up to whoever pushed it. It is never an
+        outage: else many large or odd referrers would open a rule that says onUnavailable: allow.
         """
         try:
             return future.result(max(self.deadline.at + GRACE_SECONDS - self.deadline.clock(), 0.0))
         except UnavailableError as error:
-            provoked = pushed and error.reason is Reason.DEADLINE
-            self._unreadable.append(UnavailableError(error.reason, error.message) if provoked else error)
+            self._unreadable.append(UnavailableError(error.reason, error.message) if pushed else error)
         except MalformedError as error:
             self._refused.append(RefusedCandidate(UNKNOWN_FORMAT, location, error.reason, error.message))
         except TimeoutError:

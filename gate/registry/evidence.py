@@ -76,27 +76,49 @@ class EvidenceStore:
     def put(self, key: Key, kept: Kept) -> None:
         """Keep the evidence in place of what was there; the least recently used entries make room.
 
-        Anybody can ask about digests that nobody signed, so those push out only their like.
+        Anybody can ask about digests that nobody signed, so those push out only their like. Of evidence that is too
+        heavy, which anybody can make it who may push, a part is kept.
         """
         with self._lock:
-            self._drop(key)
+            before = self._drop(key)
             if not _signed(kept.evidence):
                 self._without[key] = kept
                 if len(self._without) > self._entries:
                     self._without.popitem(last=False)
                 return
             if _weight(kept) > self._size // ENTRY_SHARE:
-                return
+                kept = _lightened(kept, before, self._size // ENTRY_SHARE)
+                if not kept.evidence.candidates:
+                    return
             self._kept[key] = kept
             self._bytes += _weight(kept)
             while len(self._kept) > self._entries or self._bytes > self._size:
                 self._drop(next(iter(self._kept)))
 
-    def _drop(self, key: Key) -> None:
+    def _drop(self, key: Key) -> Evidence:
+        """Return what was kept of signatures, which is kept no more."""
         self._without.pop(key, None)
         dropped = self._kept.pop(key, None)
-        if dropped is not None:
-            self._bytes -= _weight(dropped)
+        if dropped is None:
+            return Evidence()
+        self._bytes -= _weight(dropped)
+        return dropped.evidence
+
+
+def _lightened(kept: Kept, before: Evidence, weight: int) -> Kept:
+    """Return as much of it as weighs no more than ``weight``: what was kept ``before``, then the smallest signatures.
+
+    It is not all that there is, so all of it is asked for again at the next question.
+    """
+    known = {item.fingerprint for item in _signed(before)}
+    chosen: list[UntrustedSignature] = []
+    left = weight - ENTRY_BYTES
+    for item in sorted(_signed(kept.evidence), key=lambda item: (item.fingerprint not in known, item.size)):
+        left -= ENTRY_BYTES + item.size
+        if left < 0:
+            break
+        chosen.append(item)
+    return Kept(Evidence(tuple(chosen)), float("-inf"))
 
 
 def _weight(kept: Kept) -> int:

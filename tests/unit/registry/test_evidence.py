@@ -368,6 +368,15 @@ def test_an_entry_that_is_too_large_is_not_kept_and_pushes_nothing_out() -> None
     assert store.get(entry(1)[0]) is not None
 
 
+def test_what_is_known_of_a_digest_stays_when_what_is_found_becomes_too_much_to_keep() -> None:
+    store = EvidenceStore(lambda: 0.0, size=80_000)  # 5,000 for one entry
+    key, known = entry(1, size=1_000)
+    store.put(key, known)
+    small, large = (UntrustedSignature("f", str(size), b"y" * size, b"", Claim(())) for size in (100, 4_000))
+    store.put(key, Kept(Evidence((large, small, *known.evidence.candidates)), 7.0))
+    assert store.get(key) == Kept(Evidence((*known.evidence.candidates, small)), float("-inf"))
+
+
 def test_digests_without_signatures_push_out_only_their_like() -> None:
     store = EvidenceStore(lambda: 0.0, entries=3)
     store.put(*entry(0))
