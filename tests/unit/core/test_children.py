@@ -159,7 +159,12 @@ def test_where_nothing_is_known_no_signature_counts_and_modes_and_outages_do() -
     def told(rule: Rule, error: UnavailableError = TIMEOUT) -> Reason:
         decision = decide_unread(tag, error, (rule,), NoMatch.DENY, NOW)
         assert decision.subject is None
-        assert decide_unread(subject, error, (rule,), NoMatch.DENY, NOW).subject == subject
+        known = decide_unread(subject, error, (rule,), NoMatch.DENY, NOW)
+        assert known.subject == subject
+        for each, label in ((decision, tag.label), (known, subject.label)):
+            assert [result.name for result in each.rules] == [rule.name]
+            assert label in each.verdict.message
+            assert each.candidates == ()
         return decision.verdict.reason
 
     assert told(RULE) is Reason.REGISTRY_UNREACHABLE

@@ -50,6 +50,11 @@ def test_config_sync_syncs_the_first_manifest_for_linux_on_amd64(entries: list[o
     assert listing(*entries).synced == synced
 
 
+def test_what_an_index_lists_is_told_with_its_own_digest() -> None:
+    raw = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry(ONE)]}).encode()
+    assert Listing.of(parse_manifest(raw)) == Listing(Digest.of(raw), (ONE,), ONE)
+
+
 def test_an_image_is_synced_itself_and_lists_nothing() -> None:
     config = {"mediaType": "application/x", "digest": str(ONE), "size": 1}
     raw = json.dumps({"config": config, "layers": [config]}).encode()
@@ -61,6 +66,7 @@ def test_an_image_is_synced_itself_and_lists_nothing() -> None:
 
 def test_an_index_lists_what_it_names_directly_for_whichever_platform() -> None:
     found = listing(entry(ONE, ATTESTATION), entry(TWO, ARM64), annotations={"x": str(THREE)})
+    assert found.manifests == (ONE, TWO)
     assert [found.lists(digest) for digest in (ONE, TWO, THREE, found.digest)] == [True, True, False, False]
 
 

@@ -143,5 +143,6 @@ def test_the_policy_of_a_single_key_asks_for_it_everywhere() -> None:
     assert policy.no_match is NoMatch.DENY
     (rule,) = policy.matching(IMAGE, TENANT)
     assert rule.requirement == Signatures((vouching,))
-    assert rule.mode is Mode.ENFORCE
+    assert (rule.name, rule.mode) == ("every-image", Mode.ENFORCE)
     assert policy.literal_hosts == frozenset()
+    assert policy.sources == Sources(git=SourceChoice.ALLOW, helm_http=SourceChoice.ALLOW)
