@@ -151,9 +151,9 @@ class Inquiry:
         except UnavailableError as error:
             return self._unlisted(child, pin, error)
         except MalformedError as error:
-            return _malformed(child.at(pin), error)
+            return _malformed(child.at(pin), error, child)
         if listing is None:
-            return _not_found(child.at(pin))
+            return _not_found(child.at(pin), child)
         if not listing.lists(digest):
             return _not_listed(child, pin)
         return self._settle(child, (digest, pin), pin)
@@ -276,13 +276,15 @@ def unavailable(reference: Reference, error: UnavailableError) -> Unavailable:
     return Unavailable(error.reason, message, outage=error.outage)
 
 
-def _malformed(reference: Reference, error: MalformedError) -> Decision:
-    return _denied(reference, Reason.MALFORMED, f"{reference.label} is not an image: {error.message}")
+def _malformed(reference: Reference, error: MalformedError, subject: Reference | None = None) -> Decision:
+    message = f"{reference.label} is not an image: {error.message}"
+    return _denied(subject or reference, Reason.MALFORMED, message)
 
 
-def _not_found(reference: Reference) -> Decision:
+def _not_found(reference: Reference, subject: Reference | None = None) -> Decision:
+    """Return the decision on ``subject``, or on ``reference`` itself, where the registry has no ``reference``."""
     message = f"the registry has no {reference.label}; push it, or correct the reference"
-    return _denied(reference, Reason.NOT_FOUND, message)
+    return _denied(subject or reference, Reason.NOT_FOUND, message)
 
 
 def _not_listed(child: Reference, pin: Digest) -> Decision:

@@ -74,7 +74,7 @@ class Gate:
         no request, unless another one names digests. What an exception or the rollout admits is decided all the same.
         """
         decision = self._decide(policy, subject, context, deadline)
-        return soften(decision, subject.reference, context, policy, self.now())
+        return soften(decision, subject, context, policy, self.now())
 
     def _decide(self, policy: Policy, subject: Subject, context: Context, deadline: Deadline) -> Decision:
         reference = subject.reference

@@ -15,6 +15,7 @@ from gate.core.policy import Context, Fail, Mode, Policy, Rule, Term, describe_l
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.core.rfc3339 import format_instant
+from gate.core.subjects import Subject
 from gate.core.verdict import ADMITTING, Decision, Denied, Exempt, Unavailable
 from gate.core.verify import static_failure
 
@@ -24,24 +25,34 @@ NEVER_SOFTENED = frozenset({Reason.MALFORMED, Reason.STATIC_FAIL, Reason.INTERNA
 _NEVER_EXCEPTED = NEVER_SOFTENED | {Reason.SOURCE_MISMATCH}
 
 
-def soften(decision: Decision, asked: Reference, context: Context, policy: Policy, now: datetime) -> Decision:
-    """Return ``decision`` on the image that was ``asked`` about as it is to be answered for ``context`` at ``now``."""
+def soften(decision: Decision, asked: Subject, context: Context, policy: Policy, now: datetime) -> Decision:
+    """Return ``decision`` on the image that was ``asked`` about as it is to be answered for ``context`` at ``now``.
+
+    An exception for an index is about what it was seen to list, and not about what is only claimed of it.
+    """
     verdict = decision.verdict
     if isinstance(verdict, ADMITTING):
         return decision
-    subject = decision.subject or asked
+    subject = decision.subject or asked.reference
     subjects = (subject,) if decision.index is None else (subject, subject.at(decision.index))
-    answer = relent(verdict, subjects, context, policy, now)
+    answer = relent(verdict, subjects, context, policy, now, beside=asked.references)
     return replace(decision, verdict=answer, refused=verdict if isinstance(answer, Exempt) else None)
 
 
 def relent(
-    refusal: Denied | Unavailable, subjects: Sequence[Reference], context: Context, policy: Policy, now: datetime
+    refusal: Denied | Unavailable,
+    subjects: Sequence[Reference],
+    context: Context,
+    policy: Policy,
+    now: datetime,
+    *,
+    beside: Sequence[Reference] = (),
 ) -> Exempt | Denied | Unavailable:
     """Return what becomes of ``refusal`` for ``context`` at ``now`` (aware).
 
-    ``subjects`` are the references of the image that is refused, none where it is not about an image. A refusal that
-    stands although an exception or a rollout was meant for it says why that has no effect.
+    ``subjects`` are the references of the image that is refused, none where it is not about an image. What is only said
+    of it, ``beside``, is covered by no exception, and refused by name like the image. A refusal that stands although an
+    exception or a rollout was meant for it says why that has no effect.
     """
     if refusal.reason in NEVER_SOFTENED:
         return refusal
@@ -49,7 +60,7 @@ def relent(
     for reason, what, term in _terms(refusal, subjects, context, policy):
         lapse = term.lapse(now)
         if lapse is None:
-            forbidding = _forbidding(subjects, context, policy)
+            forbidding = _forbidding((*subjects, *beside), context, policy)
             if forbidding is not None:
                 return static_failure(*forbidding)
             why = f"{reason}: {quote(term.reason)} admits until {format_instant(term.until)}"

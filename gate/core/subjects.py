@@ -14,6 +14,11 @@ class Image:
 
     reference: Reference
 
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """By what a rule is known to be about it before anybody is asked."""
+        return (self.reference,)
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -27,12 +32,24 @@ class Claimed:
         """The image at the digest."""
         return self.image.at(self.digest)
 
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """By what a rule is known to be about it before anybody is asked: for one of an index that is pinned, both."""
+        if self.image.digest in {None, self.digest}:
+            return (self.reference,)
+        return self.reference, self.image
+
 
 @dataclass(frozen=True, slots=True)
 class Chart:
     """A Helm chart at one exact version, which is the tag of ``reference``: no digest is known that would be synced."""
 
     reference: Reference
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """By what a rule is known to be about it before anybody is asked."""
+        return (self.reference,)
 
 
 Subject: TypeAlias = Image | Claimed | Chart

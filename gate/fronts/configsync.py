@@ -239,20 +239,13 @@ def _subjects(change: Change, policy: Policy) -> tuple[Subject, ...]:
 
 def _check_match(change: Change, subjects: tuple[Subject, ...], policy: Policy) -> Refuse | None:
     """Step 2, for images: some rule is about each of them. No registry is asked about what no rule is about."""
-    named = tuple(_references(subject) for subject in subjects)
+    named = tuple(subject.references for subject in subjects)
     if not subjects and isinstance(change.source, Oci) and change.difference.starts:
         named = ((change.source.reference,),)  # a new source whose digest is not known yet
     for references in named:
         if not any(policy.covers(reference, change.context) for reference in references):
             return Refuse(Reason.NO_RULE, no_rule_message(references[0]), references)
     return None
-
-
-def _references(subject: Subject) -> tuple[Reference, ...]:
-    """Return by which references a rule may be about the subject: for one of an index that is pinned, by both."""
-    if isinstance(subject, Claimed) and subject.image.digest is not None:
-        return subject.reference, subject.image
-    return (subject.reference,)
 
 
 def _proceed(change: Change, subjects: tuple[Subject, ...], policy: Policy, excused: tuple[Decision, ...]) -> Outcome:

@@ -88,7 +88,7 @@ class Reviewer:
         if policy.lenient and reason not in NEVER_SOFTENED:
             decision, now = Decision(Unavailable(reason, message)), self.gate.now()
             answer, decisions = self._decide(
-                review, policy, lambda subject, context: soften(decision, subject.reference, context, policy, now)
+                review, policy, lambda subject, context: soften(decision, subject, context, policy, now)
             )
         self.record(_record(review, answer, decisions, 0.0))
         return _reply(review, answer)

@@ -706,6 +706,37 @@ def test_an_exception_for_an_index_does_not_cover_what_it_cannot_be_seen_to_list
     assert claimed_of_tag(engine, child, excepting(child, rule(RELEASE))).admits
 
 
+@pytest.mark.parametrize("there", ["nothing", "garbage", "another index"])
+def test_an_exception_for_an_index_covers_no_claim_that_it_was_not_seen_to_list(engine: Engine, there: str) -> None:
+    claimed = engine.push(None, "claimed")
+    pin = Digest.of(b"missing")
+    if there == "garbage":
+        pin = engine.store.push_manifest(REPOSITORY, b"{")
+    elif there == "another index":
+        pin = engine.push_index(engine.push(None, "a"), engine.push(None, "b"))
+    decision = claimed_of_pin(engine, pin, claimed, excepting(pin, rule(RELEASE)))
+    assert not decision.admits
+    assert decision.subject == at(claimed)
+    assert str(pin) in decision.verdict.message
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["another index", "nothing"])
+@pytest.mark.parametrize("bad", ["pin", "claimed"])
+def test_what_is_refused_by_digest_is_refused_by_pin_and_claim_although_the_one_does_not_list_the_other(
+    engine: Engine, there: bool, bad: str
+) -> None:
+    claimed = engine.push(None, "claimed")
+    pin = engine.push_index(engine.push(None, "a"), engine.push(None, "b")) if there else Digest.of(b"missing")
+    rules = (rule(RELEASE), rule(Fail(), pin if bad == "pin" else claimed))
+    for weakened in (
+        replace(POLICY, rules=rules, rollout=SOON),
+        excepting(pin, *rules),
+        replace(excepting(pin, *rules), rollout=SOON),
+    ):
+        assert not claimed_of_pin(engine, pin, claimed, weakened).admits
+    assert claimed_of_pin(engine, pin, claimed, replace(POLICY, rules=rules[:1], rollout=SOON)).admits
+
+
 @pytest.mark.parametrize("bad", ["index", "child"])
 @pytest.mark.parametrize("excepted", ["index", "child"])
 def test_a_digest_that_is_refused_is_refused_although_an_exception_is_about_it(
