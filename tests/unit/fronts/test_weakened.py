@@ -181,6 +181,58 @@ def test_a_rollout_does_not_soften_static_fail(front: Front, document: Document)
     assert response["status"]["message"].startswith('static-fail: rule "known-bad" refuses registry.example/acme/')
 
 
+BAD = Rule("known-bad", Match((ImageGlob.parse("**"),), digests=(Digest.parse(D),)), Fail())
+ANOTHER_PIN = f"{IMAGE}:v1@sha256:{'1' * 64}"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        reviews.poll(sync(oci(TAG), claim(f"{IMAGE}:v2@{D}"))),
+        reviews.poll(sync(oci(TAG), claim(f"other.example/a@{D}"))),
+        reviews.poll(sync(oci(TAG), claim(f"other.example/a@{D}@sha256:{'1' * 64}"))),
+        reviews.poll(sync(oci(TAG), claim(f"no image@{D}"))),
+        reviews.poll(sync(oci(ANOTHER_PIN), claim(f"{IMAGE}@{D}"))),
+        reviews.poll(sync(oci(TAG), {**claim(f"{TAG}@{D}"), **pair(TAG, "0" * 64)})),
+        reviews.poll(sync(git(), claim(f"{TAG}@{D}"))),
+        reviews.poll(sync(git(), pair(TAG, D.removeprefix("sha256:")))),
+        reviews.poll(sync(helm("https://charts.example.com"), claim(f"{TAG}@{D}"))),
+        reviews.poll(sync(helm(CHART), claim(f"{TAG}@{D}"))),
+        reviews.poll(sync(helm(CHART, "latest"), claim(f"{TAG}@{D}"))),
+    ],
+    ids=[
+        "another tag", "another image", "as a pin", "no image", "another pin", "two claims", "git", "git by a pair",
+        "helm over http", "a chart", "a chart of no one version",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("charts", HelmOciChoice)
+def test_a_digest_that_a_rule_refuses_is_refused_also_where_the_claim_is_false(
+    front: Front, document: Document, charts: HelmOciChoice
+) -> None:
+    sources = replace(LAX.sources, helm_oci=charts)
+    for strict in (replace(LAX, sources=sources), replace(STRICT, sources=replace(SOURCES, helm_oci=charts))):
+        assert front.ask(document, rolling(strict))["allowed"] is True
+        response = front.ask(document, rolling(replace(strict, rules=(*strict.rules, BAD))))
+        assert response["allowed"] is False
+        assert response["status"]["message"].startswith('static-fail: rule "known-bad" refuses ')
+        assert D in response["status"]["message"]
+
+
+def test_what_is_left_of_another_source_is_no_obstacle_to_setting_the_source_right(front: Front) -> None:
+    pinned = f"{IMAGE}@{front.engine.push()}"
+    document = review(sync(oci(pinned), claim(f"other.example/a@{D}")), sync(git(), claim(f"other.example/a@{D}")))
+    assert front.ask(document, rolling(replace(LAX, rules=(*LAX.rules, BAD))))["allowed"] is True
+
+
+@pytest.mark.parametrize("case", ["a claim of another image", "a claim without an image"])
+def test_an_exception_for_what_is_falsely_claimed_admits_nothing(front: Front, case: str) -> None:
+    document, policy, _ = REFUSALS[case]
+    open_git = replace(policy, sources=replace(LAX.sources, git=SourceChoice.ALLOW))
+    for image in ("other.example/a", IMAGE):
+        by_digest = ImageException(Reference.parse(f"{image}@{D}"), TERM)
+        assert front.ask(document, replace(open_git, exceptions=(by_digest,)))["allowed"] is False
+
+
 @pytest.mark.parametrize(("reason", "allowed"), [(Reason.BUSY, True), (Reason.INTERNAL, False)])
 def test_a_rollout_softens_busy_and_not_a_bug(front: Front, reason: Reason, allowed: bool) -> None:
     document = reviews.poll(sync(oci(TAG), claim(f"{TAG}@{D}")))
