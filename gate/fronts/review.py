@@ -68,12 +68,7 @@ class Reviewer:
         answer, decisions = self._decide(
             review, policy, lambda subject, context: self.gate.decide(policy, subject, context, deadline)
         )
-        milliseconds = round((deadline.clock() - started) * 1000, 1)
-        self.record(_record(review, answer, decisions, milliseconds))
-        told = notice(review, answer)
-        if told is not None:
-            self.notify(told)
-        return _reply(review, answer)
+        return self._tell(review, answer, decisions, round((deadline.clock() - started) * 1000, 1))
 
     def refuse(self, body: bytes, reason: Reason, message: str) -> Reply:
         """Return a refusal of the review in ``body`` for a reason that has nothing to do with what it asks."""
@@ -90,7 +85,16 @@ class Reviewer:
             answer, decisions = self._decide(
                 review, policy, lambda subject, context: soften(decision, subject, context, policy, now)
             )
-        self.record(_record(review, answer, decisions, 0.0))
+        return self._tell(review, answer, decisions, 0.0)
+
+    def _tell(
+        self, review: Review, answer: configsync.Answer, decisions: tuple[Decision, ...], milliseconds: float
+    ) -> Reply:
+        """Return the answer as a reply, and tell it to whoever keeps records and writes Events."""
+        self.record(_record(review, answer, decisions, milliseconds))
+        told = notice(review, answer)
+        if told is not None:
+            self.notify(told)
         return _reply(review, answer)
 
     def _decide(
