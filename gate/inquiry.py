@@ -108,7 +108,7 @@ class Inquiry:
             return self._unread(image, error)
         except MalformedError as error:
             return _malformed(image, error)
-        return _not_found(image) if listing is None else listing
+        return replace(_not_found(image), undecided=True) if listing is None else listing
 
     def _whole(self, top: Reference, listing: Listing) -> Decision:
         """Return the decision on ``top``, of which it is known what it lists."""
@@ -170,8 +170,8 @@ class Inquiry:
             decision = self._judge(subject)
         # Whether a rule by digest refuses what is synced cannot be told: nothing is admitted that it may be about.
         if decision.admits and any(_holds(rule, error) for rule in self._undecided(subject)):
-            return replace(decision, verdict=unavailable(subject, error), kept=False)
-        return decision
+            return replace(decision, verdict=unavailable(subject, error), kept=False, undecided=True)
+        return replace(decision, undecided=True)
 
     def _unlisted(self, child: Reference, pin: Digest, error: UnavailableError) -> Decision:
         """Return the decision on ``child`` where it is not known whether the index that is pinned lists it.

@@ -14,7 +14,7 @@ from gate.core.leniency import soften
 from gate.core.oci import Digest
 from gate.core.policy import Context, Policy
 from gate.core.reasons import Reason
-from gate.core.subjects import Chart, Claimed, Image, Subject
+from gate.core.subjects import Chart, Claimed, Image, Subject, is_decided
 from gate.core.verdict import Decision
 from gate.inquiry import Inquiry, Source, unavailable
 from gate.kept import Kept
@@ -81,7 +81,7 @@ class Gate:
         try:
             source = self.sources(reference.registry, reference.registry in policy.literal_hosts)
         except UnavailableError as error:
-            return Decision(unavailable(reference, error))
+            return Decision(unavailable(reference, error), undecided=not is_decided(subject))
         inquiry = Inquiry(source, reference.repository, policy, context, deadline, self.now, self.check)
         match subject:
             case Image(image):

@@ -1,7 +1,7 @@
 """What becomes of a refusal under the policy's exceptions and its rollout. Applied once, last, to what is answered.
 
-A rule of which it is known that it refuses the image by name or digest (``static: fail``) is never outweighed. Whatever
-is admitted here, the true verdict stays in the record.
+A rule that refuses the image by name or digest (``static: fail``) is never outweighed, nor one of which that could not
+be told. Whatever is admitted here, the true verdict stays in the record.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from gate.core.oci import Reference
-from gate.core.policy import Context, Fail, Mode, Policy, Rule, Term, describe_lapse
+from gate.core.policy import Context, Fail, Mode, OnUnavailable, Policy, Rule, Term, describe_lapse
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.core.rfc3339 import format_instant
@@ -36,7 +36,23 @@ def soften(decision: Decision, asked: Subject, context: Context, policy: Policy,
     subject = decision.subject or asked.reference
     subjects = (subject,) if decision.index is None else (subject, subject.at(decision.index))
     answer = relent(verdict, subjects, context, policy, now, beside=asked.references)
+    if isinstance(answer, Exempt) and decision.undecided:
+        answer = _heed(answer, verdict, asked, context, policy)
     return replace(decision, verdict=answer, refused=verdict if isinstance(answer, Exempt) else None)
+
+
+def _heed(
+    answer: Exempt, refusal: Denied | Unavailable, asked: Subject, context: Context, policy: Policy
+) -> Exempt | Denied | Unavailable:
+    """Return ``answer``, or the refusal where a rule may refuse what is synced by a digest that is not known."""
+    outage = isinstance(refusal, Unavailable) and refusal.outage
+    for rule in policy.rules:
+        opens = outage and rule.on_unavailable is OnUnavailable.ALLOW
+        refuses = isinstance(rule.requirement, Fail) and rule.mode is Mode.ENFORCE and not opens
+        if refuses and rule.match.digests and rule.match.may_match(asked.reference, context):
+            why = f"{answer.reason} does not admit it before it is known whether rule {quote(rule.name)} refuses it"
+            return replace(refusal, message=f"{refusal.message}; {why}")
+    return answer
 
 
 def relent(

@@ -35,9 +35,7 @@ class Claimed:
     @property
     def references(self) -> tuple[Reference, ...]:
         """By what a rule is known to be about it before anybody is asked: for one of an index that is pinned, both."""
-        if self.image.digest in {None, self.digest}:
-            return (self.reference,)
-        return self.reference, self.image
+        return (self.reference, self.image) if is_decided(self) else (self.reference,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +51,11 @@ class Chart:
 
 
 Subject: TypeAlias = Image | Claimed | Chart
+
+
+def is_decided(subject: Subject) -> bool:
+    """Return whether it is known before anybody is asked which digests a rule about the subject can name.
+
+    They are where an index is pinned, and a manifest of it is claimed. Else a tag names one, or an index lists one.
+    """
+    return isinstance(subject, Claimed) and subject.image.digest not in {None, subject.digest}

@@ -13,7 +13,7 @@ from gate.core.policy import Context, Policy
 from gate.core.reasons import Reason
 from gate.core.report import describe
 from gate.core.strictjson import Json
-from gate.core.subjects import Subject
+from gate.core.subjects import Subject, is_decided
 from gate.core.verdict import Decision, Unavailable
 from gate.fronts import configsync
 from gate.fronts.admission import Review, ReviewError, parse_review, render
@@ -81,10 +81,13 @@ class Reviewer:
         answer = configsync.Answer(allowed=False, reason=reason, message=message)
         # What a rollout may admit is looked at, but for images, which nobody is asked about now.
         if policy.lenient and reason not in NEVER_SOFTENED:
-            decision, now = Decision(Unavailable(reason, message)), self.gate.now()
-            answer, decisions = self._decide(
-                review, policy, lambda subject, context: soften(decision, subject, context, policy, now)
-            )
+            unread, now = Unavailable(reason, message), self.gate.now()
+
+            def decide(subject: Subject, context: Context) -> Decision:
+                decision = Decision(unread, undecided=not is_decided(subject))
+                return soften(decision, subject, context, policy, now)
+
+            answer, decisions = self._decide(review, policy, decide)
         return self._tell(review, answer, decisions, 0.0)
 
     def _tell(

@@ -737,6 +737,40 @@ def test_what_is_refused_by_digest_is_refused_by_pin_and_claim_although_the_one_
     assert claimed_of_pin(engine, pin, claimed, replace(POLICY, rules=rules[:1], rollout=SOON)).admits
 
 
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("problem", [OUTAGE, FORBIDDEN])
+def test_where_it_cannot_be_told_whether_a_refused_index_is_named_neither_exception_nor_rollout_admits(
+    engine: Engine, problem: UnavailableError, signed: bool
+) -> None:
+    index, child, _ = multi_platform(engine)
+    if signed:
+        sign(engine, index, child)
+    engine.client.fail("*/manifests/v1", problem)
+    engine.client.fail(f"*/manifests/{index}", problem)
+    bad = Digest.of(b"bad")
+    elsewhere = Rule("elsewhere", Match((ImageGlob.parse("other.example/**"),), digests=(bad,)), Fail())
+    for subject, excepted in ((Claimed(TAGGED, child), child), (Image(at(index)), index), (Image(TAGGED), child)):
+        for weakened in (excepting(excepted), replace(POLICY, rollout=SOON)):
+            known_bad = replace(weakened, rules=(rule(RELEASE), rule(Fail(), bad)))
+            decision = engine.decide(subject, known_bad)
+            assert decision.verdict.reason is problem.reason
+            assert decision.refused is None
+            if weakened.rollout is None and subject == Image(TAGGED):
+                continue  # no digest is known that an exception could be about
+            assert 'does not admit it before it is known whether rule "' in decision.verdict.message
+            for other in (elsewhere, rule(Fail(), bad, mode=Mode.WARN), rule(STRANGER, bad), rule(Pass(), bad)):
+                assert engine.decide(subject, replace(weakened, rules=(rule(RELEASE), other))).admits
+            opening = replace(weakened, rules=(rule(RELEASE), rule(Fail(), bad, opens=True)))
+            assert engine.decide(subject, opening).admits is problem.outage
+
+
+def test_a_chart_that_is_not_there_yet_may_be_what_a_rule_refuses_by_digest(engine: Engine) -> None:
+    rolling = replace(POLICY, rules=(rule(RELEASE),), rollout=SOON)
+    assert engine.decide(CHART, rolling).admits
+    known_bad = replace(rolling, rules=(rule(RELEASE), rule(Fail(), Digest.of(b"bad"))))
+    assert engine.decide(CHART, known_bad).verdict.reason is Reason.NOT_FOUND
+
+
 @pytest.mark.parametrize("bad", ["index", "child"])
 @pytest.mark.parametrize("excepted", ["index", "child"])
 def test_a_digest_that_is_refused_is_refused_although_an_exception_is_about_it(
