@@ -38,7 +38,9 @@ def soften(decision: Decision, asked: Subject, context: Context, policy: Policy,
     answer = relent(verdict, subjects, context, policy, now, beside=asked.references)
     if isinstance(answer, Exempt) and decision.undecided:
         answer = _heed(answer, verdict, asked, context, policy)
-    return replace(decision, verdict=answer, refused=verdict if isinstance(answer, Exempt) else None)
+    if isinstance(answer, Exempt):
+        return replace(decision, verdict=answer, refused=verdict)
+    return replace(decision, verdict=answer, lapsed=_lapsed(answer, asked.references, context, policy, now))
 
 
 def _heed(
@@ -72,18 +74,26 @@ def relent(
     """
     if refusal.reason in NEVER_SOFTENED:
         return refusal
-    lapses: list[str] = []
-    for reason, what, term in _terms(refusal, subjects, context, policy):
-        lapse = term.lapse(now)
-        if lapse is None:
+    for reason, _, term in _terms(refusal, subjects, context, policy):
+        if term.lapse(now) is None:
             forbidding = _forbidding((*subjects, *beside), context, policy)
             if forbidding is not None:
                 return static_failure(*forbidding)
             why = f"{reason}: {quote(term.reason)} admits until {format_instant(term.until)}"
             message = f"{why} what is refused otherwise: {refusal.message}"
             return Exempt(reason, message, (message,) if reason is Reason.ROLLOUT else ())
-        lapses.append(describe_lapse(what, term, lapse))
-    return replace(refusal, message="; ".join((refusal.message, *lapses)))
+    lapsed = _lapsed(refusal, subjects, context, policy, now)
+    return replace(refusal, message="; ".join((refusal.message, *lapsed)))
+
+
+def _lapsed(
+    refusal: Denied | Unavailable, subjects: Sequence[Reference], context: Context, policy: Policy, now: datetime
+) -> tuple[str, ...]:
+    """Return a clause for whatever was meant to admit the refusal and has no effect."""
+    if refusal.reason in NEVER_SOFTENED:
+        return ()
+    terms = ((what, term, term.lapse(now)) for _, what, term in _terms(refusal, subjects, context, policy))
+    return tuple(describe_lapse(what, term, lapse) for what, term, lapse in terms if lapse is not None)
 
 
 def _forbidding(subjects: Sequence[Reference], context: Context, policy: Policy) -> tuple[Reference, Rule] | None:

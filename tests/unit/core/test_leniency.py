@@ -218,6 +218,7 @@ def test_what_is_past_or_too_far_ahead_or_gives_no_reason_has_no_effect_and_is_r
     else:
         # The person who is denied hears of what was meant for this image, the operator of everything.
         assert decision.verdict == replace(REFUSED, message="; ".join([REFUSED.message, *told]))
+        assert decision.lapsed == (told[1], told[2])  # what was asked about is the repository alone
         other = f"the exception for {REPOSITORY.at(OTHER)} {about}"
         assert weakened.without_effect(NOW) == (told[0], told[1], other, told[2])
 

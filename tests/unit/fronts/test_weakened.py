@@ -30,6 +30,7 @@ from gate.core.policy import (
 )
 from gate.core.reasons import Reason
 from gate.fronts.review import Record, Reviewer
+from gate.registry.evidence import EvidenceStore
 from tests.fakes import reviews
 from tests.fakes.engine import HOST, REPOSITORY, SIGNER, Engine, running
 from tests.fakes.reviews import Document, claim, git, helm, oci, pair, review, sync
@@ -276,6 +277,43 @@ def test_a_tenant_is_warned_in_words_that_tell_nothing_of_a_registry(front: Fron
     assert unsigned == forbidden
     assert unsigned.startswith("rollout: admitted for now, and refused otherwise: no signatures found for ")
     assert front.refused == ["registry-unauthorized"]
+
+
+def test_a_tenant_is_told_that_an_exception_lapsed_and_nothing_of_a_registry_by_it(front: Front) -> None:
+    index = front.engine.push_index(front.engine.push(None, "a"), front.engine.push(None, "b"))
+    child = front.engine.push(None, "b")
+    pinned = f"{IMAGE}@{index}"
+    lapsed = tuple(ImageException(Reference.parse(f"{IMAGE}@{each}"), PAST) for each in (child, index))
+    policy = replace(LAX, exceptions=lapsed)
+    told = []
+    for fails in (False, True):
+        if fails:
+            front.engine.time = 10.0
+            front.engine.kept = EvidenceStore(lambda: 10.0)  # nothing is known from before
+            front.engine.client.fail("*", UnavailableError(Reason.REGISTRY_UNAUTHORIZED, "the registry answered 403"))
+        for image in (TAG, pinned):
+            document = reviews.poll(sync(oci(image), claim(f"{image}@{child}"), kind="RepoSync"))
+            told.append(front.ask(document, policy)["status"]["message"])
+    by_child, by_index = (
+        f"; the exception for {IMAGE}@{each} until 2026-01-01T00:00:00Z has no effect: it is past"
+        for each in (child, index)
+    )
+    assert told[:2] == told[2:]
+    assert told[0].startswith(f"no signatures found for {IMAGE}@{child}: the policy requires one; ")
+    assert told[0].endswith(f"may read the repository{by_child}")
+    assert told[1].endswith(f"may read the repository{by_child}{by_index}")
+
+
+def test_a_tenant_is_told_once_that_the_rollout_is_past_also_in_words_that_are_not_gates(front: Front) -> None:
+    document = reviews.poll(sync(oci(TAG), claim(f"{TAG}@{D}"), kind="RepoSync"))
+    clause = "; the rollout until 2026-01-01T00:00:00Z has no effect: it is past"
+    for message in (
+        front.ask(document, rolling(LAX, PAST))["status"]["message"],
+        front.refuse(document, Reason.BUSY, rolling(LAX, PAST))["status"]["message"],
+    ):
+        assert message.count(clause) == 1
+    for policy in (LAX, rolling(KNOWN_BAD, PAST)):
+        assert "no effect" not in front.ask(document, policy)["status"]["message"]
 
 
 # Exceptions
