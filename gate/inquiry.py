@@ -109,7 +109,7 @@ class Inquiry:
             return self._unread(image, error)
         except MalformedError as error:
             return _malformed(image, error)
-        return _not_found(image) if listing is None else listing
+        return replace(_not_found(image), undecided=True) if listing is None else listing
 
     def _whole(self, top: Reference, listing: Listing) -> Decision:
         """Return the decision on ``top``, of which it is known what it lists."""
@@ -152,9 +152,9 @@ class Inquiry:
         except UnavailableError as error:
             return self._unlisted(child, pin, error)
         except MalformedError as error:
-            return _malformed(child.at(pin), error)
+            return _malformed(child.at(pin), error, child)
         if listing is None:
-            return _not_found(child.at(pin))
+            return _not_found(child.at(pin), child)
         if not listing.lists(digest):
             return _not_listed(child, pin)
         return self._settle(child, (digest, pin), pin)
@@ -171,8 +171,8 @@ class Inquiry:
             decision = self._judge(subject)
         # Whether a rule by digest refuses what is synced cannot be told: nothing is admitted that it may be about.
         if decision.admits and any(_holds(rule, error) for rule in self._undecided(subject)):
-            return replace(decision, verdict=unavailable(subject, error), kept=False)
-        return decision
+            return replace(decision, verdict=unavailable(subject, error), kept=False, undecided=True)
+        return replace(decision, undecided=True)
 
     def _unlisted(self, child: Reference, pin: Digest, error: UnavailableError) -> Decision:
         """Return the decision on ``child`` where it is not known whether the index that is pinned lists it.
@@ -283,13 +283,15 @@ def unavailable(reference: Reference, error: UnavailableError) -> Unavailable:
     return Unavailable(error.reason, message, outage=error.outage)
 
 
-def _malformed(reference: Reference, error: MalformedError) -> Decision:
-    return _denied(reference, Reason.MALFORMED, f"{reference.label} is not an image: {error.message}")
+def _malformed(reference: Reference, error: MalformedError, subject: Reference | None = None) -> Decision:
+    message = f"{reference.label} is not an image: {error.message}"
+    return _denied(subject or reference, Reason.MALFORMED, message)
 
 
-def _not_found(reference: Reference) -> Decision:
+def _not_found(reference: Reference, subject: Reference | None = None) -> Decision:
+    """Return the decision on ``subject``, or on ``reference`` itself, where the registry has no ``reference``."""
     message = f"the registry has no {reference.label}; push it, or correct the reference"
-    return _denied(reference, Reason.NOT_FOUND, message)
+    return _denied(subject or reference, Reason.NOT_FOUND, message)
 
 
 def _not_listed(child: Reference, pin: Digest) -> Decision:

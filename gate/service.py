@@ -14,7 +14,7 @@ from gate.core.leniency import soften
 from gate.core.oci import Digest
 from gate.core.policy import Context, Policy
 from gate.core.reasons import Reason
-from gate.core.subjects import Chart, Claimed, Image, Subject
+from gate.core.subjects import Chart, Claimed, Image, Subject, is_decided
 from gate.core.verdict import Decision
 from gate.inquiry import Inquiry, Source, unavailable
 from gate.kept import Kept
@@ -74,14 +74,14 @@ class Gate:
         no request, unless another one names digests. What an exception or the rollout admits is decided all the same.
         """
         decision = self._decide(policy, subject, context, deadline)
-        return soften(decision, subject.reference, context, policy, self.now())
+        return soften(decision, subject, context, policy, self.now())
 
     def _decide(self, policy: Policy, subject: Subject, context: Context, deadline: Deadline) -> Decision:
         reference = subject.reference
         try:
             source = self.sources(reference.registry, reference.registry in policy.literal_hosts)
         except UnavailableError as error:
-            return Decision(unavailable(reference, error))
+            return Decision(unavailable(reference, error), undecided=not is_decided(subject))
         inquiry = Inquiry(source, reference.repository, policy, context, deadline, self.now, self.check)
         match subject:
             case Image(image):

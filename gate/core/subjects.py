@@ -14,6 +14,11 @@ class Image:
 
     reference: Reference
 
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """By what a rule is known to be about it before anybody is asked."""
+        return (self.reference,)
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -27,6 +32,11 @@ class Claimed:
         """The image at the digest."""
         return self.image.at(self.digest)
 
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """By what a rule is known to be about it before anybody is asked: for one of an index that is pinned, both."""
+        return (self.reference, self.image) if is_decided(self) else (self.reference,)
+
 
 @dataclass(frozen=True, slots=True)
 class Chart:
@@ -34,5 +44,18 @@ class Chart:
 
     reference: Reference
 
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """By what a rule is known to be about it before anybody is asked."""
+        return (self.reference,)
+
 
 Subject: TypeAlias = Image | Claimed | Chart
+
+
+def is_decided(subject: Subject) -> bool:
+    """Return whether it is known before anybody is asked which digests a rule about the subject can name.
+
+    They are where an index is pinned, and a manifest of it is claimed. Else a tag names one, or an index lists one.
+    """
+    return isinstance(subject, Claimed) and subject.image.digest not in {None, subject.digest}

@@ -93,7 +93,10 @@ class Decision:
 
     ``subject`` names the digest that was decided on; it is None when there was none to decide on. ``index`` is an index
     that lists it and could vouch for it as well. ``kept`` says that the evidence was at hand, and nobody was asked.
-    ``refused`` is the true verdict where an exception or the rollout admits what is refused otherwise.
+    ``undecided`` says that it is not known which digests a rule about the subject can name: its tag, or an index, could
+    not be read. ``refused`` is the true verdict where an exception or the rollout admits what is refused otherwise.
+    Where none does, ``lapsed`` says why those have no effect that are meant for what was asked about: the policy's own
+    words, and nothing that a registry said.
     """
 
     verdict: Verdict
@@ -101,7 +104,9 @@ class Decision:
     subject: Reference | None = None
     index: Digest | None = None
     kept: bool = False
+    undecided: bool = False
     refused: Denied | Unavailable | None = None
+    lapsed: tuple[str, ...] = ()
 
     @property
     def admits(self) -> bool:

@@ -48,12 +48,16 @@ def answer_tenant(asked: Sequence[tuple[Reference, Decision]]) -> Answer:
     """Return the answer to a tenant, as answer_operator() but for what gate saw with its own credentials.
 
     No signer is named, and the three ways of finding no signature (none there, no image there, no access) read alike.
+    That an exception has lapsed is told of what was asked about: what an index lists is what gate saw.
     """
     subject, decision = _decisive(asked)
     verdict = decision.verdict
     reason = Reason.NO_SIGNATURE if verdict.reason in _LOOKS_UNSIGNED else verdict.reason
     warnings = tuple(warning for about, each in asked for warning in _tenant_warnings(about, each))
-    return _answer(decision, reason, _tenant_message(subject, verdict), warnings)
+    message = _tenant_message(subject, verdict)
+    if verdict.reason not in _TOLD_AS_IT_IS:  # whose own words say it already
+        message = "; ".join((message, *decision.lapsed))
+    return _answer(decision, reason, message, warnings)
 
 
 def answer_excused(excused: Sequence[Decision]) -> Answer:

@@ -19,13 +19,14 @@ verified: at steps 2 and 4. A dry run gets the same answer.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
 from gate.core.combine import no_rule_message
 from gate.core.errors import MalformedError
 from gate.core.leniency import relent
-from gate.core.oci import Reference
+from gate.core.oci import Digest, Reference
 from gate.core.policy import Context, HelmOciChoice, NoMatch, Policy, SourceChoice
 from gate.core.quote import QUOTED_LIMIT, quote
 from gate.core.reasons import Reason
@@ -34,7 +35,7 @@ from gate.core.verdict import Decision, Denied, Exempt
 from gate.fronts.admission import Review
 from gate.fronts.answers import Answer, answer_excused, answer_operator, answer_tenant, clause, excuse
 from gate.fronts.outcomes import Admit, Ask, Offline, Outcome, Refuse, offline
-from gate.fronts.syncs import ROOT_SYNC, Change, Difference, Git, HelmHttp, HelmOci, Oci
+from gate.fronts.syncs import ROOT_SYNC, Change, Difference, Git, HelmHttp, HelmOci, Oci, Source
 
 __all__ = ["Admit", "Answer", "Ask", "Offline", "Outcome", "Refuse", "conclude", "examine", "offline"]
 
@@ -70,11 +71,15 @@ def examine(review: Review, policy: Policy, now: datetime) -> Outcome:
 
 
 def _relent(refusal: Refuse | None, change: Change, policy: Policy, now: datetime) -> Decision | Refuse | None:
-    """Return the refusal, or what an exception or the rollout makes of it."""
+    """Return the refusal, or what an exception or the rollout makes of it.
+
+    What is claimed is synced by whoever claims it, however false it is: what a rule refuses by digest is refused there.
+    """
     if refusal is None:
         return None
     refused = Denied(refusal.reason, refusal.message)
-    answer = relent(refused, refusal.about, change.context, policy, now)
+    claimed = tuple(each for claim in _judged_claims(change) for each in _claimed_images(change.source, claim))
+    answer = relent(refused, refusal.about, change.context, policy, now, beside=claimed)
     return Decision(answer, refused=refused) if isinstance(answer, Exempt) else Refuse(answer.reason, answer.message)
 
 
@@ -179,6 +184,23 @@ def _check_claims(change: Change, policy: Policy) -> Refuse | None:
             return None
 
 
+def _claimed_images(source: Source, claim: str) -> Iterator[Reference]:
+    """Yield what a claim may name, also one that is not of the source: the image it reads as, and one of the source."""
+    image, _, digest = claim.rpartition("@")
+    try:
+        claimed = Digest.parse(digest)
+    except MalformedError:
+        return  # of a chart its version is claimed, and of a git repository its commit
+    if isinstance(source, Oci):
+        yield source.reference.at(claimed)
+    try:
+        named = Reference.parse(image)
+    except MalformedError:
+        return
+    yield named.at(claimed)
+    yield named  # of an index that is pinned
+
+
 def _check_claim(source: Oci, claim: str) -> Refuse | None:
     digest = source.claimed(claim)
     if digest is None:
@@ -239,20 +261,13 @@ def _subjects(change: Change, policy: Policy) -> tuple[Subject, ...]:
 
 def _check_match(change: Change, subjects: tuple[Subject, ...], policy: Policy) -> Refuse | None:
     """Step 2, for images: some rule is about each of them. No registry is asked about what no rule is about."""
-    named = tuple(_references(subject) for subject in subjects)
+    named = tuple(subject.references for subject in subjects)
     if not subjects and isinstance(change.source, Oci) and change.difference.starts:
         named = ((change.source.reference,),)  # a new source whose digest is not known yet
     for references in named:
         if not any(policy.covers(reference, change.context) for reference in references):
             return Refuse(Reason.NO_RULE, no_rule_message(references[0]), references)
     return None
-
-
-def _references(subject: Subject) -> tuple[Reference, ...]:
-    """Return by which references a rule may be about the subject: for one of an index that is pinned, by both."""
-    if isinstance(subject, Claimed) and subject.image.digest is not None:
-        return subject.reference, subject.image
-    return (subject.reference,)
 
 
 def _proceed(change: Change, subjects: tuple[Subject, ...], policy: Policy, excused: tuple[Decision, ...]) -> Outcome:

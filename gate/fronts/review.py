@@ -13,7 +13,7 @@ from gate.core.policy import Context, Policy
 from gate.core.reasons import Reason
 from gate.core.report import describe
 from gate.core.strictjson import Json
-from gate.core.subjects import Subject
+from gate.core.subjects import Subject, is_decided
 from gate.core.verdict import Decision, Unavailable
 from gate.fronts import configsync
 from gate.fronts.admission import Review, ReviewError, parse_review, render
@@ -68,12 +68,7 @@ class Reviewer:
         answer, decisions = self._decide(
             review, policy, lambda subject, context: self.gate.decide(policy, subject, context, deadline)
         )
-        milliseconds = round((deadline.clock() - started) * 1000, 1)
-        self.record(_record(review, answer, decisions, milliseconds))
-        told = notice(review, answer)
-        if told is not None:
-            self.notify(told)
-        return _reply(review, answer)
+        return self._tell(review, answer, decisions, round((deadline.clock() - started) * 1000, 1))
 
     def refuse(self, body: bytes, reason: Reason, message: str) -> Reply:
         """Return a refusal of the review in ``body`` for a reason that has nothing to do with what it asks."""
@@ -86,11 +81,23 @@ class Reviewer:
         answer = configsync.Answer(allowed=False, reason=reason, message=message)
         # What a rollout may admit is looked at, but for images, which nobody is asked about now.
         if policy.lenient and reason not in NEVER_SOFTENED:
-            decision, now = Decision(Unavailable(reason, message)), self.gate.now()
-            answer, decisions = self._decide(
-                review, policy, lambda subject, context: soften(decision, subject.reference, context, policy, now)
-            )
-        self.record(_record(review, answer, decisions, 0.0))
+            unread, now = Unavailable(reason, message), self.gate.now()
+
+            def decide(subject: Subject, context: Context) -> Decision:
+                decision = Decision(unread, undecided=not is_decided(subject))
+                return soften(decision, subject, context, policy, now)
+
+            answer, decisions = self._decide(review, policy, decide)
+        return self._tell(review, answer, decisions, 0.0)
+
+    def _tell(
+        self, review: Review, answer: configsync.Answer, decisions: tuple[Decision, ...], milliseconds: float
+    ) -> Reply:
+        """Return the answer as a reply, and tell it to whoever keeps records and writes Events."""
+        self.record(_record(review, answer, decisions, milliseconds))
+        told = notice(review, answer)
+        if told is not None:
+            self.notify(told)
         return _reply(review, answer)
 
     def _decide(

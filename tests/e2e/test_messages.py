@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,8 @@ OPERATOR = {
         " which has no credentials for it; give gate's identity read access to the repository, or renew its token"
     ),
 }
+_LAPSED = "; the exception for {image}@{digest} until 2020-01-01T00:00:00Z has no effect: it is past"
+OPERATOR["expired exception"] = OPERATOR["no signature"] + _LAPSED
 # What a tenant is told, the owner of a RepoSync: no signer, no answer of a registry, and no difference between an image
 # without a signature and one that gate may not read.
 _UNSIGNED = (
@@ -66,7 +69,21 @@ TENANT = {
         " registry's name, DNS, the network policy and its certificate"
     ),
     "unauthorised": _UNSIGNED,
+    "expired exception": _UNSIGNED + _LAPSED,
 }
+# The policy that GATE_KEY alone stands for, with an exception.
+EXCEPTING = """\
+apiVersion: gate/v1
+kind: Policy
+noMatch: deny
+sources: {{git: allow, helmHttp: allow, helmOci: deny}}
+rules:
+  - name: every-image
+    match: {{images: ["**"]}}
+    authorities: [{{name: release, key: {{file: {key}}}}}]
+exceptions:
+  - {{image: "{image}", reason: INC-7, until: 2020-01-01T00:00:00Z}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +98,22 @@ def guarded_registry(folder: Path, gate: GateServer) -> Iterator[Guarded]:
         registry.gates.write(None)
         with listed(gate, [registry.entry]):
             yield registry
+
+
+@contextmanager
+def excepting(gate: GateServer, folder: Path, image: str) -> Iterator[None]:
+    """Let gate decide by a policy whose exception for ``image`` has lapsed."""
+    policy = folder / "lapsed.yaml"
+    policy.write_text(EXCEPTING.format(key=gate.environ["GATE_KEY"], image=image))
+    gate.stop()
+    gate.environ["GATE_POLICY"] = str(policy)
+    gate.start()
+    try:
+        yield
+    finally:
+        gate.stop()
+        del gate.environ["GATE_POLICY"]
+        gate.start()
 
 
 @pytest.fixture
@@ -113,6 +146,10 @@ def denied(
             digest = private.push()
             taken_up(bench, gate, f"{private}@{digest}", "registry-unauthorized")
             yield private, digest
+        case "expired exception":
+            digest = repository.push()
+            with excepting(gate, request.getfixturevalue("tmp_path"), f"{repository}@{digest}"):
+                yield repository, digest
 
 
 def taken_up(bench: Workbench, gate: GateServer, image: str, reason: str) -> None:

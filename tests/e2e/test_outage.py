@@ -50,6 +50,7 @@ def test_an_rsync_is_deleted_with_its_finalizer_while_gate_is_down(
     stopped.stop()
     must(bench.cluster.admin.delete(sync.path()))
     assert reconciler.read()["metadata"]["deletionTimestamp"]
+    must(bench.cluster.admin.merge(sync.path(), {"metadata": {"labels": {"why": "stuck"}}}))
     must(reconciler.remove_finalizer())
     assert bench.cluster.admin.get(sync.path()).status == 404
 
@@ -69,6 +70,22 @@ def test_what_syncs_cannot_be_changed_while_gate_is_down_not_even_during_a_delet
         for claim in ("other.example.test/x@sha256:" + "0" * 64, None):
             assert_gate_was_not_there(reconciler.patch({CLAIM: claim}))
         assert_gate_was_not_there(reconciler.patch({"configsync.gke.io/source-commit": "0" * 64}))
+
+
+@KINDS
+def test_what_is_being_deleted_is_verified_at_every_poll_as_long_as_it_syncs(
+    kind: str, bench: Workbench, olareg: str, release: KeyPair, stopped: GateServer
+) -> None:
+    sync, reconciler = synced(bench, kind, olareg, release)
+    must(bench.cluster.admin.delete(sync.path()))
+    asked = len(stopped.decisions())
+    must(reconciler.poll())
+    (decision,) = stopped.decisions()[asked:]
+    assert (decision["name"], decision["reason"]) == (sync.name, "verified")
+    stopped.stop()
+    assert_gate_was_not_there(reconciler.poll())
+    must(reconciler.remove_finalizer())
+    assert bench.cluster.admin.get(sync.path()).status == 404
 
 
 def test_nothing_new_is_admitted_while_gate_is_down_and_the_next_poll_after_it_is(

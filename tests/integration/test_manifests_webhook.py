@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from gate.fronts import webhook
+from gate.fronts.syncs import reconciler_username
 from gate.server.app import GRACEFUL_SECONDS
 from gate.settings import Settings
 from tests.integration.kustomize import MANIFESTS, SERVER, Manifest, container_of, one, overlay, pod_of, render
@@ -130,13 +131,15 @@ def test_the_api_server_waits_longer_than_a_review_may_take(hook: Manifest) -> N
 
 
 # What the condition admits and refuses is tried on a real API server in tests/e2e.
-def test_the_only_condition_leaves_out_steps_of_a_deletion_that_change_neither_spec_nor_claims(
+def test_the_only_condition_leaves_out_steps_of_a_deletion_that_change_neither_spec_nor_claims_and_are_no_poll(
     hook: Manifest,
 ) -> None:
     (condition,) = hook["matchConditions"]
     expression = condition["expression"]
     assert expression.startswith("!( request.operation == 'UPDATE' && has(oldObject.metadata.deletionTimestamp) &&")
     assert "object.spec == oldObject.spec" in expression
+    accounts = reconciler_username("RootSync", "config-management-system", "root-sync").removesuffix("root-reconciler")
+    assert f"(!request.userInfo.username.startsWith('{accounts}') || " in expression
     assert tuple(re.findall(r"'(configsync\.gke\.io/[^']+)'", expression)) == CLAIMS
 
 

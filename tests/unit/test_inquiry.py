@@ -720,6 +720,71 @@ def test_an_exception_for_an_index_does_not_cover_what_it_cannot_be_seen_to_list
     assert claimed_of_tag(engine, child, excepting(child, rule(RELEASE))).admits
 
 
+@pytest.mark.parametrize("there", ["nothing", "garbage", "another index"])
+def test_an_exception_for_an_index_covers_no_claim_that_it_was_not_seen_to_list(engine: Engine, there: str) -> None:
+    claimed = engine.push(None, "claimed")
+    pin = Digest.of(b"missing")
+    if there == "garbage":
+        pin = engine.store.push_manifest(REPOSITORY, b"{")
+    elif there == "another index":
+        pin = engine.push_index(engine.push(None, "a"), engine.push(None, "b"))
+    decision = claimed_of_pin(engine, pin, claimed, excepting(pin, rule(RELEASE)))
+    assert not decision.admits
+    assert decision.subject == at(claimed)
+    assert str(pin) in decision.verdict.message
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["another index", "nothing"])
+@pytest.mark.parametrize("bad", ["pin", "claimed"])
+def test_what_is_refused_by_digest_is_refused_by_pin_and_claim_although_the_one_does_not_list_the_other(
+    engine: Engine, there: bool, bad: str
+) -> None:
+    claimed = engine.push(None, "claimed")
+    pin = engine.push_index(engine.push(None, "a"), engine.push(None, "b")) if there else Digest.of(b"missing")
+    rules = (rule(RELEASE), rule(Fail(), pin if bad == "pin" else claimed))
+    for weakened in (
+        replace(POLICY, rules=rules, rollout=SOON),
+        excepting(pin, *rules),
+        replace(excepting(pin, *rules), rollout=SOON),
+    ):
+        assert not claimed_of_pin(engine, pin, claimed, weakened).admits
+    assert claimed_of_pin(engine, pin, claimed, replace(POLICY, rules=rules[:1], rollout=SOON)).admits
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("problem", [OUTAGE, FORBIDDEN])
+def test_where_it_cannot_be_told_whether_a_refused_index_is_named_neither_exception_nor_rollout_admits(
+    engine: Engine, problem: UnavailableError, signed: bool
+) -> None:
+    index, child, _ = multi_platform(engine)
+    if signed:
+        sign(engine, index, child)
+    engine.client.fail("*/manifests/v1", problem)
+    engine.client.fail(f"*/manifests/{index}", problem)
+    bad = Digest.of(b"bad")
+    elsewhere = Rule("elsewhere", Match((ImageGlob.parse("other.example/**"),), digests=(bad,)), Fail())
+    for subject, excepted in ((Claimed(TAGGED, child), child), (Image(at(index)), index), (Image(TAGGED), child)):
+        for weakened in (excepting(excepted), replace(POLICY, rollout=SOON)):
+            known_bad = replace(weakened, rules=(rule(RELEASE), rule(Fail(), bad)))
+            decision = engine.decide(subject, known_bad)
+            assert decision.verdict.reason is problem.reason
+            assert decision.refused is None
+            if weakened.rollout is None and subject == Image(TAGGED):
+                continue  # no digest is known that an exception could be about
+            assert 'does not admit it before it is known whether rule "' in decision.verdict.message
+            for other in (elsewhere, rule(Fail(), bad, mode=Mode.WARN), rule(STRANGER, bad), rule(Pass(), bad)):
+                assert engine.decide(subject, replace(weakened, rules=(rule(RELEASE), other))).admits
+            opening = replace(weakened, rules=(rule(RELEASE), rule(Fail(), bad, opens=True)))
+            assert engine.decide(subject, opening).admits is problem.outage
+
+
+def test_a_chart_that_is_not_there_yet_may_be_what_a_rule_refuses_by_digest(engine: Engine) -> None:
+    rolling = replace(POLICY, rules=(rule(RELEASE),), rollout=SOON)
+    assert engine.decide(CHART, rolling).admits
+    known_bad = replace(rolling, rules=(rule(RELEASE), rule(Fail(), Digest.of(b"bad"))))
+    assert engine.decide(CHART, known_bad).verdict.reason is Reason.NOT_FOUND
+
+
 @pytest.mark.parametrize("bad", ["index", "child"])
 @pytest.mark.parametrize("excepted", ["index", "child"])
 def test_a_digest_that_is_refused_is_refused_although_an_exception_is_about_it(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -27,16 +28,19 @@ from gate.core.policy import (
     Signatures,
     SourceChoice,
     Sources,
+    Term,
     single_key_policy,
 )
 from gate.core.reasons import Reason
-from gate.core.subjects import Image
+from gate.core.subjects import Claimed, Image
 from gate.core.verdict import Denied, Exempt, Unavailable, Verified
 from gate.demo import layouts
 from gate.demo.signer import Signer
 from gate.registry.evidence import RegistrySource
 from gate.service import Gate
 from tests.fakes.engine import HOST, POLICY, REPOSITORY, SIGNER, Engine, running
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -112,7 +116,7 @@ def test_a_host_that_may_not_be_contacted_is_unavailable(setup: Engine) -> None:
     def source(host: str, named: bool) -> RegistrySource:
         raise UnavailableError(Reason.REGISTRY_ADDRESS, f"{host} is private")
 
-    gate = Gate(source, lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    gate = Gate(source, lambda: NOW)
     image = Reference.parse(f"{HOST}/x@{Digest.of(b'')}")
     verdict = gate.decide(POLICY, Image(image), Context(), Deadline.after(5, lambda: 0.0)).verdict
     assert isinstance(verdict, Unavailable)
@@ -181,6 +185,21 @@ def test_what_could_not_be_read_is_asked_for_again_at_once(setup: Engine) -> Non
     assert setup.ask(f"{HOST}/{REPOSITORY}@{digest}").admits
 
 
+def test_a_registry_that_is_not_asked_at_all_may_hold_what_a_rule_refuses_by_digest() -> None:
+    def source(host: str, _named: bool) -> RegistrySource:
+        raise UnavailableError(Reason.REGISTRY_ADDRESS, f"{host} is private")
+
+    gate = Gate(source, lambda: NOW)
+    bad = Match((ImageGlob.parse("**"),), digests=(Digest.of(b"bad"),))
+    rolling = replace(POLICY, rollout=Term(NOW + timedelta(days=1), "first weeks"))
+    known_bad = replace(rolling, rules=(*rolling.rules, Rule("known-bad", bad, Fail())))
+    tag = Reference.parse(f"{HOST}/{REPOSITORY}:v1")
+    pin, child = tag.at(Digest.of(b"index")), Digest.of(b"child")
+    for subject, decided in ((Image(pin), False), (Claimed(tag, child), False), (Claimed(pin, child), True)):
+        for policy, admits in ((rolling, True), (known_bad, decided)):
+            assert gate.decide(policy, subject, Context(), Deadline.after(5, lambda: 0.0)).admits is admits
+
+
 def failing_open() -> Policy:
     authority = KeyAuthority("release", parse_public_key(SIGNER.public_pem))
     everything = Match((ImageGlob.parse("**"),))
@@ -204,7 +223,7 @@ def test_what_somebody_pushed_and_takes_too_long_does_not_fail_open(setup: Engin
 
 def test_a_review_with_too_little_time_does_not_fail_open(setup: Engine) -> None:
     digest = setup.push()
-    gate = Gate(setup.source, lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    gate = Gate(setup.source, lambda: NOW)
     image = Reference.parse(f"{HOST}/{REPOSITORY}@{digest}")
     verdict = gate.decide(failing_open(), Image(image), Context(), Deadline(at=0.0, clock=lambda: 0.0)).verdict
     assert isinstance(verdict, Unavailable)

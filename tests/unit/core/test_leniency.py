@@ -27,6 +27,7 @@ from gate.core.policy import (
     Term,
 )
 from gate.core.reasons import Reason
+from gate.core.subjects import Image
 from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verified
 from tests.fakes.signing import NOW
 
@@ -62,7 +63,7 @@ def ask(
     context: Context = EDGE,
     now: datetime = NOW,
 ) -> Decision:
-    return soften(Decision(verdict, subject=subject, index=index), REPOSITORY, context, policy, now)
+    return soften(Decision(verdict, subject=subject, index=index), Image(REPOSITORY), context, policy, now)
 
 
 @pytest.mark.parametrize("exception", [BY_IMAGE, BY_OBJECT], ids=["image", "object"])
@@ -87,7 +88,7 @@ def test_without_an_exception_or_a_rollout_a_refusal_stands() -> None:
 @pytest.mark.parametrize("verdict", [Verified("verified", ()), Exempt(Reason.STATIC_PASS, "pass")])
 def test_what_is_admitted_anyhow_uses_no_exception(verdict: Verified | Exempt) -> None:
     decision = Decision(verdict, subject=IMAGE)
-    assert soften(decision, REPOSITORY, EDGE, policy(BY_IMAGE, rollout=TERM), NOW) is decision
+    assert soften(decision, Image(REPOSITORY), EDGE, policy(BY_IMAGE, rollout=TERM), NOW) is decision
 
 
 def test_an_exception_is_used_before_the_rollout() -> None:
@@ -217,6 +218,7 @@ def test_what_is_past_or_too_far_ahead_or_gives_no_reason_has_no_effect_and_is_r
     else:
         # The person who is denied hears of what was meant for this image, the operator of everything.
         assert decision.verdict == replace(REFUSED, message="; ".join([REFUSED.message, *told]))
+        assert decision.lapsed == (told[1], told[2])  # what was asked about is the repository alone
         other = f"the exception for {REPOSITORY.at(OTHER)} {about}"
         assert weakened.without_effect(NOW) == (told[0], told[1], other, told[2])
 

@@ -1,23 +1,34 @@
 """The one thing that must be true of every answer, whatever is asked, by whom, with which verdicts.
 
 An admitted poll or claim of an OCI source had its digest verified, or exempted by name. What is a poll, a claim and a
-source is worked out here a second time, from the documents and as suspiciously as possible.
+source is worked out here a second time, from the documents and as suspiciously as possible. And whatever the registry
+says, nothing that weakens a policy admits what a rule refuses by digest, or what nobody was seen to list.
 """
 
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import product
 
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from gate.core.policy import Pass, Policy, Term
+from gate.core.deadline import Deadline
+from gate.core.errors import UnavailableError
+from gate.core.globs import ImageGlob
+from gate.core.oci import Digest, Reference
+from gate.core.policy import Context, Fail, ImageException, Match, ObjectException, Pass, Policy, Rule, Term
 from gate.core.reasons import Reason
 from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verdict, Verified
 from gate.fronts.admission import parse_review
 from gate.fronts.configsync import Admit, Ask, Refuse, conclude, examine
+from gate.fronts.review import Reviewer
+from tests.fakes import engine as fake
 from tests.fakes.reviews import (
     IMAGE,
     IMAGE_TO_SYNC,
@@ -27,10 +38,12 @@ from tests.fakes.reviews import (
     A,
     B,
     Document,
+    claim,
     encode,
     git,
     helm,
     oci,
+    poll,
     review,
     sync,
 )
@@ -222,3 +235,87 @@ def test_who_removes_the_claim_is_not_asked_for_a_proof_unless_it_is_the_reconci
     outcome = examine(parse_review(encode(question.document)), policy, NOW)
     assert isinstance(outcome, Refuse if question.own else Admit)
     assert outcome.reason is (Reason.NO_ANNOTATION if question.own else Reason.CLAIM_REMOVED)
+
+
+# Whatever the registry says
+
+
+REGISTRY = f"{fake.HOST}/{fake.REPOSITORY}"
+WEEK = Term(NOW + timedelta(days=7), "INC-7")
+STATES = ("lists it", "lists another", "an image", "garbage", "nothing", "outage", "forbidden")
+EDGE = Context("RootSync", "config-management-system", "root-sync")
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A registry in some state, a pin in it or what a tag names, and a digest that is claimed of it; unsigned."""
+
+    engine: fake.Engine
+    state: str
+    pin: Digest
+    claimed: Digest
+
+    @classmethod
+    def of(cls, engine: fake.Engine, state: str) -> Pinned:
+        """Return the registry in that state."""
+        claimed, other = engine.push(None, "claimed"), engine.push(None, "other")
+        match state:
+            case "lists another":
+                pin = engine.push_index(other, other)
+            case "an image":
+                pin = engine.push("v1", "an image")
+            case "garbage":
+                pin = engine.store.push_manifest(fake.REPOSITORY, b"{", tag="v1")
+            case "nothing":
+                pin = Digest.of(b"nothing")
+            case _:
+                pin = engine.push_index(other, claimed)
+        if state == "outage":
+            engine.client.fail("*", UnavailableError(Reason.REGISTRY_ERROR, "the registry answered 503", outage=True))
+        elif state == "forbidden":
+            engine.client.fail("*", UnavailableError(Reason.REGISTRY_UNAUTHORIZED, "the registry answered 403"))
+        return cls(engine, state, pin, claimed)
+
+    def admits(self, policy: Policy, *, tag: bool, busy: bool) -> bool:
+        """Return whether the reconciler's poll is admitted."""
+        image = f"{REGISTRY}:v1" if tag else f"{REGISTRY}@{self.pin}"
+        body = encode(poll(sync(oci(image), claim(f"{image}@{self.claimed}"))))
+        reviewer = Reviewer(self.engine.gate, lambda: policy, lambda _: None)
+        if busy:
+            reply = reviewer.refuse(body, Reason.BUSY, "busy: later")
+        else:
+            reply = reviewer.answer(body, Deadline.after(5, lambda: self.engine.time))
+        return bool(json.loads(reply.body)["response"]["allowed"])
+
+    def weakened(self) -> Iterator[tuple[str, bool, str, Policy]]:
+        """Yield policies: what is excepted, whether there is a rollout, and what is refused by digest."""
+        by_name = {"pin": self.pin, "claim": self.claimed}
+        exceptions = {
+            name: ImageException(Reference.parse(f"{REGISTRY}@{each}"), WEEK) for name, each in by_name.items()
+        } | {"object": ObjectException(Reference.parse(REGISTRY), EDGE, WEEK)}
+        for excepted, rollout, bad in product(("", *exceptions), (None, WEEK), ("", *by_name)):
+            match = Match((ImageGlob.parse("**"),), digests=(by_name[bad],)) if bad else None
+            rules = (*fake.POLICY.rules, *(() if match is None else (Rule("known-bad", match, Fail()),)))
+            listed = (exceptions[excepted],) if excepted else ()
+            policy = replace(fake.POLICY, rules=rules, rollout=rollout, exceptions=listed)
+            yield excepted, rollout is not None, bad, policy
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["asked", "busy"])
+@pytest.mark.parametrize("tag", [False, True], ids=["pin", "tag"])
+@pytest.mark.parametrize("state", STATES)
+def test_nothing_that_weakens_a_policy_admits_what_may_be_refused_by_digest_or_what_no_excepted_index_lists(
+    state: str, tag: bool, busy: bool
+) -> None:
+    with fake.running() as engine:
+        pinned = Pinned.of(engine, state)
+        read = not busy and state not in {"outage", "forbidden"}
+        for excepted, rollout, bad, policy in pinned.weakened():
+            if pinned.admits(policy, tag=tag, busy=busy):
+                # What a tag does not name refuses nothing of it.
+                assert not bad or (bad == "pin" and tag and read and state != "lists it"), (excepted, rollout, bad)
+                seen = read and state == "lists it"
+                assert rollout or excepted in {"claim", "object"} or (excepted == "pin" and seen), excepted
+            elif rollout and not bad:
+                assert state == "garbage", excepted  # a rollout does not soften what is malformed
+                assert not tag

@@ -127,6 +127,19 @@ def test_a_denial_is_told_to_who_writes_events_and_a_dry_run_or_an_admission_is_
     assert len(setup.events) == 1
 
 
+@pytest.mark.parametrize("reason", [Reason.BUSY, Reason.INTERNAL])
+def test_a_refusal_that_has_nothing_to_do_with_the_image_is_told_to_who_writes_events(
+    setup: Setup, reason: Reason
+) -> None:
+    setup.reviewer.refuse(reviews.encode(poll()), reason, f"{reason}: later")
+    (event,) = setup.events
+    assert (event.reason, event.name, event.message) == ("SyncDenied", "root-sync", f"{reason}: later")
+    dry = poll()
+    dry["request"]["dryRun"] = True
+    setup.reviewer.refuse(reviews.encode(dry), reason, f"{reason}: later")
+    assert len(setup.events) == 1
+
+
 def test_an_event_tells_a_tenant_no_more_than_the_answer(setup: Setup) -> None:
     setup.client.fail("*", UnavailableError(Reason.REGISTRY_UNAUTHORIZED, "the registry answered 403"))
     setup.response(poll("RepoSync"))

@@ -30,6 +30,7 @@ from gate.core.policy import (
 )
 from gate.core.reasons import Reason
 from gate.fronts.review import Record, Reviewer
+from gate.registry.evidence import EvidenceStore
 from tests.fakes import reviews
 from tests.fakes.engine import HOST, REPOSITORY, SIGNER, Engine, running
 from tests.fakes.reviews import Document, claim, git, helm, oci, pair, review, sync
@@ -181,6 +182,58 @@ def test_a_rollout_does_not_soften_static_fail(front: Front, document: Document)
     assert response["status"]["message"].startswith('static-fail: rule "known-bad" refuses registry.example/acme/')
 
 
+BAD = Rule("known-bad", Match((ImageGlob.parse("**"),), digests=(Digest.parse(D),)), Fail())
+ANOTHER_PIN = f"{IMAGE}:v1@sha256:{'1' * 64}"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        reviews.poll(sync(oci(TAG), claim(f"{IMAGE}:v2@{D}"))),
+        reviews.poll(sync(oci(TAG), claim(f"other.example/a@{D}"))),
+        reviews.poll(sync(oci(TAG), claim(f"other.example/a@{D}@sha256:{'1' * 64}"))),
+        reviews.poll(sync(oci(TAG), claim(f"no image@{D}"))),
+        reviews.poll(sync(oci(ANOTHER_PIN), claim(f"{IMAGE}@{D}"))),
+        reviews.poll(sync(oci(TAG), {**claim(f"{TAG}@{D}"), **pair(TAG, "0" * 64)})),
+        reviews.poll(sync(git(), claim(f"{TAG}@{D}"))),
+        reviews.poll(sync(git(), pair(TAG, D.removeprefix("sha256:")))),
+        reviews.poll(sync(helm("https://charts.example.com"), claim(f"{TAG}@{D}"))),
+        reviews.poll(sync(helm(CHART), claim(f"{TAG}@{D}"))),
+        reviews.poll(sync(helm(CHART, "latest"), claim(f"{TAG}@{D}"))),
+    ],
+    ids=[
+        "another tag", "another image", "as a pin", "no image", "another pin", "two claims", "git", "git by a pair",
+        "helm over http", "a chart", "a chart of no one version",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("charts", HelmOciChoice)
+def test_a_digest_that_a_rule_refuses_is_refused_also_where_the_claim_is_false(
+    front: Front, document: Document, charts: HelmOciChoice
+) -> None:
+    sources = replace(LAX.sources, helm_oci=charts)
+    for strict in (replace(LAX, sources=sources), replace(STRICT, sources=replace(SOURCES, helm_oci=charts))):
+        assert front.ask(document, rolling(strict))["allowed"] is True
+        response = front.ask(document, rolling(replace(strict, rules=(*strict.rules, BAD))))
+        assert response["allowed"] is False
+        assert response["status"]["message"].startswith('static-fail: rule "known-bad" refuses ')
+        assert D in response["status"]["message"]
+
+
+def test_what_is_left_of_another_source_is_no_obstacle_to_setting_the_source_right(front: Front) -> None:
+    pinned = f"{IMAGE}@{front.engine.push()}"
+    document = review(sync(oci(pinned), claim(f"other.example/a@{D}")), sync(git(), claim(f"other.example/a@{D}")))
+    assert front.ask(document, rolling(replace(LAX, rules=(*LAX.rules, BAD))))["allowed"] is True
+
+
+@pytest.mark.parametrize("case", ["a claim of another image", "a claim without an image"])
+def test_an_exception_for_what_is_falsely_claimed_admits_nothing(front: Front, case: str) -> None:
+    document, policy, _ = REFUSALS[case]
+    open_git = replace(policy, sources=replace(LAX.sources, git=SourceChoice.ALLOW))
+    for image in ("other.example/a", IMAGE):
+        by_digest = ImageException(Reference.parse(f"{image}@{D}"), TERM)
+        assert front.ask(document, replace(open_git, exceptions=(by_digest,)))["allowed"] is False
+
+
 @pytest.mark.parametrize(("reason", "allowed"), [(Reason.BUSY, True), (Reason.INTERNAL, False)])
 def test_a_rollout_softens_busy_and_not_a_bug(front: Front, reason: Reason, allowed: bool) -> None:
     document = reviews.poll(sync(oci(TAG), claim(f"{TAG}@{D}")))
@@ -224,6 +277,43 @@ def test_a_tenant_is_warned_in_words_that_tell_nothing_of_a_registry(front: Fron
     assert unsigned == forbidden
     assert unsigned.startswith("rollout: admitted for now, and refused otherwise: no signatures found for ")
     assert front.refused == ["registry-unauthorized"]
+
+
+def test_a_tenant_is_told_that_an_exception_lapsed_and_nothing_of_a_registry_by_it(front: Front) -> None:
+    index = front.engine.push_index(front.engine.push(None, "a"), front.engine.push(None, "b"))
+    child = front.engine.push(None, "b")
+    pinned = f"{IMAGE}@{index}"
+    lapsed = tuple(ImageException(Reference.parse(f"{IMAGE}@{each}"), PAST) for each in (child, index))
+    policy = replace(LAX, exceptions=lapsed)
+    told = []
+    for fails in (False, True):
+        if fails:
+            front.engine.time = 10.0
+            front.engine.kept = EvidenceStore(lambda: 10.0)  # nothing is known from before
+            front.engine.client.fail("*", UnavailableError(Reason.REGISTRY_UNAUTHORIZED, "the registry answered 403"))
+        for image in (TAG, pinned):
+            document = reviews.poll(sync(oci(image), claim(f"{image}@{child}"), kind="RepoSync"))
+            told.append(front.ask(document, policy)["status"]["message"])
+    by_child, by_index = (
+        f"; the exception for {IMAGE}@{each} until 2026-01-01T00:00:00Z has no effect: it is past"
+        for each in (child, index)
+    )
+    assert told[:2] == told[2:]
+    assert told[0].startswith(f"no signatures found for {IMAGE}@{child}: the policy requires one; ")
+    assert told[0].endswith(f"may read the repository{by_child}")
+    assert told[1].endswith(f"may read the repository{by_child}{by_index}")
+
+
+def test_a_tenant_is_told_once_that_the_rollout_is_past_also_in_words_that_are_not_gates(front: Front) -> None:
+    document = reviews.poll(sync(oci(TAG), claim(f"{TAG}@{D}"), kind="RepoSync"))
+    clause = "; the rollout until 2026-01-01T00:00:00Z has no effect: it is past"
+    for message in (
+        front.ask(document, rolling(LAX, PAST))["status"]["message"],
+        front.refuse(document, Reason.BUSY, rolling(LAX, PAST))["status"]["message"],
+    ):
+        assert message.count(clause) == 1
+    for policy in (LAX, rolling(KNOWN_BAD, PAST)):
+        assert "no effect" not in front.ask(document, policy)["status"]["message"]
 
 
 # Exceptions
