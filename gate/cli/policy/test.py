@@ -16,6 +16,7 @@ from gate.cli.policy.junit import Result, junit
 from gate.core.errors import ConfigError, GateError
 from gate.core.policy import Policy
 from gate.core.quote import quote
+from gate.core.reasons import UNAVAILABLE, Reason
 from gate.core.strictjson import Json
 from gate.core.subjects import Image
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:  # help does not wait for a registry client
     from gate.trust.mounts import Mount
 
 EXIT_OK, EXIT_FINDINGS = 0, 1
+
+# The policy decided nothing: a typing error in a review and a registry that is down are refused by every policy. A case
+# that is about just that names the reason.
+UNDECIDED = UNAVAILABLE | {Reason.MALFORMED, Reason.FAILED_OPEN}
 
 Layouts: TypeAlias = "Mapping[Reference, Layout]"
 
@@ -99,7 +104,7 @@ def _prepare(cases: Sequence[Case], settings: Settings) -> tuple[_Prepared, ...]
 @dataclass(frozen=True, slots=True)
 class _Answer:
     allowed: bool
-    reason: str
+    reason: Reason
     message: str
 
 
@@ -110,7 +115,7 @@ def _hold(prepared: _Prepared, gate: Gate, deadline: Deadline) -> Result:
         case Asked(image, context):
             decision = gate.decide(prepared.policy, Image(image), context, deadline)
             verdict = decision.verdict
-            answer = _Answer(decision.admits, str(verdict.reason), verdict.message)
+            answer = _Answer(decision.admits, verdict.reason, verdict.message)
         case review:
             answer = _review(review, prepared.policy, gate, deadline)
     failure = _difference(prepared.case.expected, answer)
@@ -123,18 +128,21 @@ def _review(review: bytes, policy: Policy, gate: Gate, deadline: Deadline) -> _A
     records: list[dict[str, Json]] = []
     Reviewer(gate, lambda: policy, records.append).answer(review, deadline)
     (record,) = records
-    return _Answer(record["allowed"] is True, str(record["reason"]), str(record["message"]))
+    return _Answer(record["allowed"] is True, Reason(record["reason"]), str(record["message"]))
 
 
 def _difference(expected: Expected, answer: _Answer) -> str | None:
     """Return what is not as expected, or None."""
-    same_reason = expected.reason is None or str(expected.reason) == answer.reason
+    same_reason = answer.reason not in UNDECIDED if expected.reason is None else expected.reason is answer.reason
     if expected.allowed is answer.allowed and same_reason and expected.message in answer.message:
         return None
     wanted = _decision(allowed=expected.allowed)
     wanted += f" {expected.reason}" if expected.reason is not None else ""
     wanted += f" with {quote(expected.message)}" if expected.message else ""
-    return f"expected {wanted}, got {_decision(allowed=answer.allowed)} {answer.reason}: {answer.message}"
+    told = f"expected {wanted}, got {_decision(allowed=answer.allowed)} {answer.reason}: {answer.message}"
+    if expected.reason is None and answer.reason in UNDECIDED:
+        told += f"; the policy decided nothing: where {answer.reason} is what is tested, expect that reason"
+    return told
 
 
 def _decision(*, allowed: bool) -> str:
