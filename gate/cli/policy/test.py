@@ -15,7 +15,7 @@ from gate.cli.policy.cases import Asked, Case, Expected, find_cases
 from gate.cli.policy.junit import Result, junit
 from gate.core.errors import ConfigError, GateError
 from gate.core.policy import Policy
-from gate.core.quote import quote
+from gate.core.quote import plain, quote
 from gate.core.reasons import UNAVAILABLE, Reason
 from gate.core.strictjson import Json
 from gate.core.subjects import Image
@@ -32,7 +32,7 @@ EXIT_OK, EXIT_FINDINGS = 0, 1
 
 # The policy decided nothing: a typing error in a review and a registry that is down are refused by every policy. A case
 # that is about just that names the reason.
-UNDECIDED = UNAVAILABLE | {Reason.MALFORMED, Reason.FAILED_OPEN}
+UNDECIDED = frozenset(map(str, UNAVAILABLE | {Reason.MALFORMED, Reason.FAILED_OPEN}))
 
 Layouts: TypeAlias = "Mapping[Reference, Layout]"
 
@@ -95,7 +95,7 @@ def _prepare(cases: Sequence[Case], settings: Settings) -> tuple[_Prepared, ...]
             layouts = {repository: layout(directory) for repository, directory in case.layouts}
             prepared.append(_Prepared(case, policy(case.policy, case.mounts), layouts))
         except GateError as error:
-            problems += [f"{_shown(case.name)}: {line}" for line in error.message.splitlines()]
+            problems += [f"{plain(case.name)}: {line}" for line in error.message.splitlines()]
     if problems:
         raise ConfigError("\n".join(problems))
     return tuple(prepared)
@@ -104,7 +104,7 @@ def _prepare(cases: Sequence[Case], settings: Settings) -> tuple[_Prepared, ...]
 @dataclass(frozen=True, slots=True)
 class _Answer:
     allowed: bool
-    reason: Reason
+    reason: str
     message: str
 
 
@@ -115,7 +115,7 @@ def _hold(prepared: _Prepared, gate: Gate, deadline: Deadline) -> Result:
         case Asked(image, context):
             decision = gate.decide(prepared.policy, Image(image), context, deadline)
             verdict = decision.verdict
-            answer = _Answer(decision.admits, verdict.reason, verdict.message)
+            answer = _Answer(decision.admits, str(verdict.reason), verdict.message)
         case review:
             answer = _review(review, prepared.policy, gate, deadline)
     failure = _difference(prepared.case.expected, answer)
@@ -128,12 +128,12 @@ def _review(review: bytes, policy: Policy, gate: Gate, deadline: Deadline) -> _A
     records: list[dict[str, Json]] = []
     Reviewer(gate, lambda: policy, records.append).answer(review, deadline)
     (record,) = records
-    return _Answer(record["allowed"] is True, Reason(record["reason"]), str(record["message"]))
+    return _Answer(record["allowed"] is True, str(record["reason"]), str(record["message"]))
 
 
 def _difference(expected: Expected, answer: _Answer) -> str | None:
     """Return what is not as expected, or None."""
-    same_reason = answer.reason not in UNDECIDED if expected.reason is None else expected.reason is answer.reason
+    same_reason = answer.reason not in UNDECIDED if expected.reason is None else str(expected.reason) == answer.reason
     if expected.allowed is answer.allowed and same_reason and expected.message in answer.message:
         return None
     wanted = _decision(allowed=expected.allowed)
@@ -150,12 +150,8 @@ def _decision(*, allowed: bool) -> str:
 
 
 def _line(result: Result) -> str:
-    name = _shown(result.name)
+    name = plain(result.name)
     return f"ok    {name}" if result.failure is None else f"FAIL  {name}: {result.failure}"
-
-
-def _shown(name: str) -> str:
-    return name if name.isprintable() else quote(name)
 
 
 def _write(path: Path, document: bytes) -> None:

@@ -335,6 +335,13 @@ def test_a_pattern_that_cannot_be_matched_in_linear_time_is_refused(source: str)
         Pattern.parse(source)
 
 
+@pytest.mark.parametrize("source", ["(\x1b[2J", "[\x1b", "(?P<\x1b>", "\\\u202e"])
+def test_what_is_said_of_a_wrong_pattern_writes_nothing_to_a_terminal_but_words(source: str) -> None:
+    with pytest.raises(MalformedError) as caught:
+        Pattern.parse(source)
+    assert caught.value.message.isprintable()
+
+
 # -- What is stopped elsewhere
 
 ELSEWHERE = {
