@@ -20,7 +20,7 @@ def quote(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return ``text`` as it is where that is safe and of at most 200 characters, else as quote(): for names in lists."""
+    """Return ``text`` as it is where that is safe and of at most 200 characters, else as quote() does; for names."""
     return text if text.isprintable() and 0 < len(text) <= QUOTED_LIMIT else quote(text)
 
 
