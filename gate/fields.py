@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gate.core.errors import ConfigError, MalformedError
-from gate.core.quote import quote
+from gate.core.quote import plain, quote
 from gate.strictyaml import BOOL, INT, NULL, Node, Scalar, Sequence, Table
 
 PROBLEMS_LIMIT = 50  # problems shown at once: nobody reads more
@@ -216,7 +216,9 @@ class Fields:
     def finish(self) -> None:
         """Record every field that nobody took: a field that is ignored is a rule that does not hold."""
         for name, node in self._left.items():
-            self.wrong(name, f"is not a field that gate knows here, expected {_any_of(sorted(self._known))}", node)
+            self.wrong(
+                plain(name), f"is not a field that gate knows here, expected {_any_of(sorted(self._known))}", node
+            )
         self._left.clear()
 
 

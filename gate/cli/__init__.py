@@ -8,11 +8,14 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from gate import __version__
 from gate.core.errors import GateError
 
 EXIT_OK, EXIT_DENIED, EXIT_MISUSE = 0, 1, 2
+
+_ROOT = Path(__file__).parents[2]  # what holds the package
 
 # What each command does, and the module that does it. A module has ``configure(parser)`` and ``run(arguments) -> int``.
 COMMANDS = {
@@ -62,10 +65,13 @@ def _run(parsed: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_MISUSE
     except Exception as error:  # noqa: BLE001 (a bug must not look like a verdict: 1 means denied)
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        print(
-            f"gate {parsed.command}: a bug in gate: {type(error).__name__} at {where.filename}:{where.lineno}",
-            file=sys.stderr,
-        )
+        print(f"gate {parsed.command}: a bug in gate: {type(error).__name__} at {_place(error)}", file=sys.stderr)
         return EXIT_MISUSE
     return code
+
+
+def _place(error: Exception) -> str:
+    """Return the last line of gate that led to ``error``; where gate is installed is nobody's business."""
+    frames = ((Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__))
+    own = [f"{path.relative_to(_ROOT)}:{line}" for path, line in frames if path.is_relative_to(_ROOT / "gate")]
+    return own[-1]

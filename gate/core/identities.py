@@ -50,7 +50,7 @@ class Pattern:
             return cls(source, re2.compile(source, options))
         except re2.error as error:
             why = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
-            raise MalformedError(f"{quote(source)} is not a regular expression (RE2): {why}") from error
+            raise MalformedError(f"{quote(source)} is not a regular expression (RE2): {quote(why)}") from error
 
     def matches(self, text: str) -> bool:
         """Return whether all of ``text`` matches."""

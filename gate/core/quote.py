@@ -19,6 +19,11 @@ def quote(text: str) -> str:
     return f'"{body}"' + ("…" if len(text) > QUOTED_LIMIT else "")
 
 
+def plain(text: str) -> str:
+    """Return ``text`` as it is where that is safe and of at most 200 characters, else as quote() does; for names."""
+    return text if text.isprintable() and 0 < len(text) <= QUOTED_LIMIT else quote(text)
+
+
 def _escape(char: str) -> str:
     if char in '"\\':
         return "\\" + char

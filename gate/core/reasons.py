@@ -247,3 +247,13 @@ class Reason(Enum):
         "The two verifiers do not agree on the signature.",
         "Report it with the bundle.",
     )
+
+
+# The reasons of an Unavailable verdict: nothing is known then, whatever the answer was.
+UNAVAILABLE = frozenset(
+    {
+        *(Reason.REGISTRY_UNREACHABLE, Reason.REGISTRY_UNAUTHORIZED, Reason.REGISTRY_ERROR, Reason.REGISTRY_LIMITED),
+        *(Reason.REGISTRY_ADDRESS, Reason.LAYOUT_ERROR, Reason.LIMIT, Reason.DEADLINE, Reason.TRUST_ROOT),
+        *(Reason.BUSY, Reason.INTERNAL),
+    }
+)

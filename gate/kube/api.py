@@ -6,8 +6,10 @@ mounted files does not pay for it.
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,14 +168,45 @@ def from_kubeconfig(file: str, context: str | None) -> KubernetesApi:
 
     configuration = Configuration(proxy="", no_proxy="")
     configuration.retries = False  # see in_cluster
+    what = f"the kubeconfig {quote(file)}" + ("" if context is None else f" with the context {quote(context)}")
     try:
-        load_kube_config(  # type: ignore[no-untyped-call]  # kubernetes types its models, not this
-            file, context, configuration, persist_config=False
-        )
-    except (ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        what = f"the kubeconfig {quote(file)}" + ("" if context is None else f" with the context {quote(context)}")
+        with _complaints() as complaints:
+            load_kube_config(  # type: ignore[no-untyped-call]  # kubernetes types its models, not this
+                file, context, configuration, persist_config=False
+            )
+        client = ApiClient(configuration)  # which reads the certificates and the name of a proxy
+    # The last three: kubernetes uses what it finds, and looks at no shape first.
+    except (
+        *(ConfigException, OSError, ValueError, yaml.YAMLError, urllib3.exceptions.HTTPError),
+        *(AttributeError, KeyError, TypeError),
+    ) as error:
         raise ConfigError(f"{what} names no API server that gate can ask; kubectl config view shows it") from error
-    return KubernetesApi(ApiClient(configuration))
+    if complaints:
+        raise ConfigError(f"{what} has a plugin that gives no credentials; kubectl get namespaces shows why")
+    return KubernetesApi(client)
+
+
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@contextmanager
+def _complaints() -> Iterator[list[logging.LogRecord]]:
+    """Yield what is logged as an error meanwhile.
+
+    Of a plugin that fails or is none kubernetes says no more, and goes on to ask as nobody.
+    """
+    collector, root = _Collector(), logging.getLogger()
+    root.addHandler(collector)
+    try:
+        yield collector.records
+    finally:
+        root.removeHandler(collector)
 
 
 def own_namespace(mount: Path = SERVICE_ACCOUNT) -> str:

@@ -23,6 +23,7 @@ from gate.core.errors import MalformedError, UnavailableError
 from gate.core.limits import KIB
 from gate.core.quote import quote
 from gate.core.reasons import Reason
+from gate.files import read_start
 from gate.registry import federation
 from gate.registry.background import Fetched
 from gate.registry.federation import AuthorizedUser, ExternalAccount, SubjectFile
@@ -174,8 +175,7 @@ def _refreshed(made: Any, request: Request, now: Clock) -> Fetched:  # noqa: ANN
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(federation.FILE_BYTES + 1)
+        return read_start(path, federation.FILE_BYTES + 1)[0]
     except OSError as error:
         why = error.strerror or "it cannot be opened"
         raise _unavailable(f"the subject token file {quote(str(path))} cannot be read: {why}") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gate.core.errors import ConfigError
 from gate.core.quote import quote
+from gate.files import read_bounded
 from gate.registry.entries import REGISTRIES_BYTES, ClientCertificate, RegistryEntry
 from gate.registry.transport import trusting
 
@@ -45,14 +46,7 @@ def trust(entry: RegistryEntry, system: ssl.SSLContext) -> Trust:
 
 def read(what: str, path: Path) -> bytes:
     """Return the bytes of ``path``, or raise ConfigError that says ``what`` it is."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"the {what} {quote(str(path))} cannot be read: {error.strerror}") from error
-    if len(data) > FILE_BYTES:
-        raise ConfigError(f"the {what} {quote(str(path))} has more than {FILE_BYTES} bytes")
-    return data
+    return read_bounded(path, FILE_BYTES, f"the {what}")
 
 
 def _trusting(pem: bytes, path: Path, *, system: bool) -> ssl.SSLContext:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from gate.core.errors import ConfigError
+from gate.core.quote import plain
 from gate.registry import material
 from gate.registry.entries import RegistryEntry, parse_registries
 
@@ -26,7 +27,7 @@ log = logging.getLogger("gate.registries")
 def read_registries(path: Path) -> tuple[RegistryEntry, ...]:
     """Return the entries of the file, or raise ConfigError when it cannot be read or is wrong."""
     data = material.read("registries file", path)
-    return parse_registries(data, name=path.name, directory=path.parent)
+    return parse_registries(data, name=plain(path.name), directory=path.parent)
 
 
 class RegistriesFile:

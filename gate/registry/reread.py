@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from gate.core.errors import ConfigError, MalformedError, UnavailableError
 from gate.core.quote import quote
 from gate.core.reasons import Reason
+from gate.files import read_start
 
 REREAD_SECONDS = 60.0  # what is in use is read again after this long: a renewed secret works without a restart
 FRESH_SECONDS = 1.0  # how often refusals of a registry may cause a read: a tenant can name images that are refused
@@ -108,8 +109,7 @@ def file_reader(path: Path, what: str, limit: int) -> Callable[[], bytes]:
 
     def read() -> bytes:
         try:
-            with path.open("rb") as file:
-                return file.read(limit + 1)
+            return read_start(path, limit + 1)[0]
         except OSError as error:
             why = error.strerror or "it cannot be opened"
             raise ConfigError(f"{what} {quote(str(path))} cannot be read: {why}") from error

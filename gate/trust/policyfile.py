@@ -10,7 +10,7 @@ from gate.core.authorities import KeyAuthority, SecondOpinion
 from gate.core.errors import ConfigError, MalformedError
 from gate.core.keys import PublicKey, parse_public_key
 from gate.core.policy import HelmOciChoice, NoMatch, Policy, SourceChoice, Sources, Term, single_key_policy
-from gate.core.quote import quote
+from gate.core.quote import plain, quote
 from gate.core.trust import TrustedRoot
 from gate.fields import Fields, Problems
 from gate.strictyaml import parse
@@ -44,8 +44,8 @@ def load_policy(path: Path, roots: Roots) -> Policy:
     ``roots`` reads every file, the policy's own included. Names of files are relative to the policy's directory.
     """
     document = roots.read(path, limits.POLICY_BYTES, "the policy")
-    problems = Problems(path.name)
-    node = parse(document, limit=limits.POLICY_BYTES, name=path.name)
+    problems = Problems(plain(path.name))
+    node = parse(document, limit=limits.POLICY_BYTES, name=problems.name)
     fields = Fields.of(node, "", node.line, problems)
     fields.choice("apiVersion", {API_VERSION: API_VERSION})
     fields.choice("kind", {KIND: KIND})

@@ -33,8 +33,13 @@ class Tls:
 
 
 @contextlib.contextmanager
-def running_olareg(folder: Path, *flags: str, name: str = "olareg", tls: Tls | None = None) -> Iterator[str]:
-    """Yield ``host:port`` of a registry with the referrers API; ``name`` names its log in ``folder``."""
+def running_olareg(
+    folder: Path, *flags: str, name: str = "olareg", tls: Tls | None = None, store: Path | None = None
+) -> Iterator[str]:
+    """Yield ``host:port`` of a registry with the referrers API; ``name`` names its log in ``folder``.
+
+    What it holds is in memory, or in the directory ``store``, where the next one finds it.
+    """
     port = free_port()
     argv: list[str | Path] = [
         tool("olareg"),
@@ -43,8 +48,7 @@ def running_olareg(folder: Path, *flags: str, name: str = "olareg", tls: Tls | N
         "127.0.0.1",
         "--port",
         str(port),
-        "--store-type",
-        "mem",
+        *(("--store-type", "mem") if store is None else ("--store-type", "dir", "--dir", store)),
         *flags,
     ]
     if tls is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ from tests.e2e.workbench import Workbench
 
 TAG_SIGNER, _, BUNDLE_SIGNER = SIGNERS
 SIGNED_WITH = pytest.mark.parametrize("signer", [TAG_SIGNER, BUNDLE_SIGNER], ids=lambda signer: signer.name)
-REQUESTS_A_SECOND = 40  # more than a push or cosign makes, less than somebody who uses a quota up
+REQUESTS_A_SECOND = 40  # more than gate makes for one image, less than somebody who uses a quota up
 WRONG_PASSWORD = "battery staple"
 
 
@@ -79,19 +80,33 @@ def referrers(folder: Path, tls: Tls) -> Iterator[dict[str, str]]:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """A registry that answers so many requests a second, and images in it that are signed."""
+
+    host: str
+    images: tuple[str, ...]
+
+
 @pytest.fixture(scope="module")
-def limited(folder: Path) -> Iterator[str]:
-    """Return an olareg that answers so many requests a second."""
-    with running_olareg(folder, "--rate-limit", str(REQUESTS_A_SECOND), name="olareg-limited") as host:
-        yield host
+def limited(folder: Path, release: KeyPair) -> Iterator[Limited]:
+    """Return an olareg with a limit, over what was pushed and signed without one: that is no use of the quota."""
+    store = folder / "limited"
+    with running_olareg(folder, name="olareg-unlimited", store=store) as host:
+        repository = Repository(host, "acme/limited")
+        digests = [repository.push() for _ in range(4)]
+        for digest in digests:
+            TAG_SIGNER.sign(f"{repository}@{digest}", release)
+    with running_olareg(folder, "--rate-limit", str(REQUESTS_A_SECOND), name="olareg-limited", store=store) as host:
+        yield Limited(host, tuple(f"{host}/{repository.name}@{digest}" for digest in digests))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def all_listed(
-    gate: GateServer, tls: Tls, by_password: Guarded, by_token: Guarded, referrers: dict[str, str], limited: str
+    gate: GateServer, tls: Tls, by_password: Guarded, by_token: Guarded, referrers: dict[str, str], limited: Limited
 ) -> Iterator[None]:
     """List every registry in the file of the gate that runs already."""
-    entries = [by_password.entry, by_token.entry, {"host": limited, "plainHTTP": True}]
+    entries = [by_password.entry, by_token.entry, {"host": limited.host, "plainHTTP": True}]
     entries += [{"host": host, "caFile": str(tls.authority)} for host in referrers.values()]
     with listed(gate, entries):
         yield
@@ -159,15 +174,11 @@ def test_signatures_are_found_with_the_referrers_api_and_without(
 
 
 def test_a_registry_whose_quota_is_used_up_is_no_missing_signature_and_its_images_are_admitted_afterwards(
-    limited: str, bench: Workbench, gate: GateServer, release: KeyPair
+    limited: Limited, bench: Workbench, gate: GateServer
 ) -> None:
-    repository = bench.repository(limited)
-    images = [f"{repository}@{repository.push()}" for _ in range(4)]
-    for image in images:
-        TAG_SIGNER.sign(image, release)
-    with quota_used_up(limited):
+    with quota_used_up(limited.host):
         # Now and then the one request that the registry still answers is gate's: then the next image meets the limit.
-        for signed in images:
+        for signed in limited.images:
             answer = ask(bench, signed)
             record = gate.decisions()[-1]
             if record["reason"] != "verified":

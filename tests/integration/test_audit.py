@@ -30,6 +30,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA, registry=Registry().with_res
 ASKS, NEVER_ASKS = (f"gcr.io/config-management-release/reconciler-manager:v1.{minor}.0" for minor in (20, 19))
 REPOSITORY = "acme/config"
 TOKEN = "of-whoever-sits-there"
+EXEC = "client.authentication.k8s.io/v1"
 
 
 class Scene:
@@ -213,6 +214,54 @@ def test_a_kubeconfig_that_names_no_cluster_is_misuse(
         path.write_text(text)
     assert audit(scene, "--kubeconfig", str(path)) == 2
     assert "names no API server that gate can ask" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cluster", "said"),
+    [
+        ({"server": 5}, "names no API server that gate can ask"),
+        ({"server": {}}, "names no API server that gate can ask"),
+        ({"proxy-url": 5}, "names no API server that gate can ask"),
+        ({"proxy-url": "x"}, "names no API server that gate can ask"),
+        ({"certificate-authority-data": 5}, "names no API server that gate can ask"),
+    ],
+)
+def test_a_kubeconfig_of_another_shape_is_misuse_and_no_bug(
+    cluster: dict[str, object], said: str, scene: Scene, authority: Authority, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert misshapen(scene, authority, "clusters", "cluster", cluster, capsys).count(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        ({"exec": 5}, "has a plugin that gives no credentials"),
+        ({"exec": {"apiVersion": EXEC, "command": 5}}, "has a plugin that gives no credentials"),
+        ({"exec": {"apiVersion": EXEC, "command": "false"}}, "has a plugin that gives no credentials"),
+        ({"exec": {"apiVersion": EXEC, "command": "no-such-plugin"}}, "has a plugin that gives no credentials"),
+        ("x", "names no API server that gate can ask"),
+    ],
+)
+def test_a_user_that_has_no_credentials_though_the_kubeconfig_says_so_is_not_asked_as_nobody(
+    user: object, said: str, scene: Scene, authority: Authority, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert misshapen(scene, authority, "users", "user", user, capsys).count(said) == 1
+    assert scene.cluster.seen == []
+
+
+def misshapen(
+    scene: Scene, authority: Authority, section: str, entry: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """Return the one line that is said of a kubeconfig in which an entry of a section is another one."""
+    path = scene.kubeconfig(authority)
+    document = json.loads(path.read_text())
+    (named,) = document[section]
+    named[entry] = {**named[entry], **value} if section == "clusters" and isinstance(value, dict) else value
+    path.write_text(json.dumps(document))
+    assert audit(scene, "--kubeconfig", str(path)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f'gate audit: the kubeconfig "{path}" ')
+    return line
 
 
 def test_a_context_that_the_kubeconfig_does_not_have_is_misuse(

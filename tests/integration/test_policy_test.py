@@ -21,6 +21,7 @@ sources: {{git: deny, helmHttp: deny, helmOci: deny}}
 rules:
   - {{name: all, match: {{images: ["{host}/**"]}}, authorities: [{{name: a, key: {{file: cosign.pub}}}}]}}
 """
+NOBODY = "127.0.0.1:1"  # a port that refuses connections
 
 
 @pytest.fixture
@@ -61,3 +62,16 @@ def test_without_the_options_that_a_registry_needs_the_case_fails(
     case(tmp_path, "signed", f"{host}/team/config:v1", "{decision: allow, reason: verified}")
     assert main(["policy", "test", "."]) == 1
     assert "got deny registry-unreachable: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("expected", "code"), [("{decision: allow}", 1), ("{decision: allow, reason: failed-open}", 0)]
+)
+def test_what_an_outage_admits_passes_only_where_that_is_expected(
+    expected: str, code: int, host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = POLICY.format(host=NOBODY).replace("name: all,", "name: all, onUnavailable: allow,")
+    (tmp_path / "policy.yaml").write_text(policy)
+    case(tmp_path, "down", f"{NOBODY}/team/config:v1", expected)
+    assert main(["policy", "test", "."]) == code
+    assert (": expected allow, got allow failed-open: " in capsys.readouterr().out) is (code == 1)

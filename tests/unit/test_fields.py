@@ -42,6 +42,13 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:
     ]
 
 
+def test_a_field_that_nobody_knows_writes_nothing_to_a_terminal_but_its_name() -> None:
+    document, problems = fields('"\\e[2Ja\\nb\\u202e": 1\n')
+    document.finish()
+    (problem,) = problems.found
+    assert problem.startswith('f.yaml:1: "\\x1b[2Ja\\nb\\u202e": is not a field that gate knows here')
+
+
 def test_of_very_many_mistakes_the_first_are_told_and_the_rest_counted() -> None:
     document, problems = fields("".join(f"x{number}: 1\n" for number in range(PROBLEMS_LIMIT + 3)))
     document.finish()

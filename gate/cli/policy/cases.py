@@ -13,7 +13,7 @@ from gate.core import limits
 from gate.core.errors import ConfigError, MalformedError
 from gate.core.oci import Reference
 from gate.core.policy import Context
-from gate.core.quote import quote
+from gate.core.quote import plain, quote
 from gate.core.reasons import Reason
 from gate.core.rfc3339 import parse_instant
 from gate.fields import Fields, Problems
@@ -100,7 +100,7 @@ def _case_files(directory: Path) -> Iterator[Path]:
 
 def read_case(path: Path, name: str) -> Case:
     """Return the case in the file, or raise ConfigError with every mistake; ``name`` is what messages call it."""
-    problems = Problems(name if name.isprintable() else quote(name))
+    problems = Problems(plain(name))
     document = read_bounded(path, CASE_BYTES, "the case")
     node = parse(document, limit=CASE_BYTES, name=problems.name)
     fields = Fields.of(node, "", node.line, problems)

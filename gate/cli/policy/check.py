@@ -17,7 +17,7 @@ from gate.core.findings import Finding, Path, Severity, error, warning
 from gate.core.lint import lint, unmatched
 from gate.core.oci import Reference
 from gate.core.policy import NoMatch, Policy
-from gate.core.quote import quote
+from gate.core.quote import plain, quote
 from gate.files import read_bounded
 from gate.strictyaml import Node, Sequence, Table, parse
 
@@ -54,12 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
         for line in problems.message.splitlines():
             print(_marked(line))
         return EXIT_FINDINGS
-    root = parse(document, limit=limits.POLICY_BYTES, name=path.name)
+    name = plain(path.name)
+    root = parse(document, limit=limits.POLICY_BYTES, name=name)
     found = sorted(_find(policy, images, compose.now(), root), key=lambda each: each.line)
     for each in found:
-        print(each.of(path.name))
+        print(each.of(name))
     if not found:
-        print(f"{path.name}: no findings")
+        print(f"{name}: no findings")
     return EXIT_FINDINGS if found else EXIT_OK
 
 

@@ -15,7 +15,8 @@ from gate.cli.policy.cases import Asked, Case, Expected, find_cases
 from gate.cli.policy.junit import Result, junit
 from gate.core.errors import ConfigError, GateError
 from gate.core.policy import Policy
-from gate.core.quote import quote
+from gate.core.quote import plain, quote
+from gate.core.reasons import UNAVAILABLE, Reason
 from gate.core.strictjson import Json
 from gate.core.subjects import Image
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:  # help does not wait for a registry client
     from gate.trust.mounts import Mount
 
 EXIT_OK, EXIT_FINDINGS = 0, 1
+
+# The policy decided nothing: a typing error in a review and a registry that is down are refused by every policy. A case
+# that is about just that names the reason.
+UNDECIDED = frozenset(map(str, UNAVAILABLE | {Reason.MALFORMED, Reason.FAILED_OPEN}))
 
 Layouts: TypeAlias = "Mapping[Reference, Layout]"
 
@@ -90,7 +95,7 @@ def _prepare(cases: Sequence[Case], settings: Settings) -> tuple[_Prepared, ...]
             layouts = {repository: layout(directory) for repository, directory in case.layouts}
             prepared.append(_Prepared(case, policy(case.policy, case.mounts), layouts))
         except GateError as error:
-            problems += [f"{_shown(case.name)}: {line}" for line in error.message.splitlines()]
+            problems += [f"{plain(case.name)}: {line}" for line in error.message.splitlines()]
     if problems:
         raise ConfigError("\n".join(problems))
     return tuple(prepared)
@@ -128,13 +133,16 @@ def _review(review: bytes, policy: Policy, gate: Gate, deadline: Deadline) -> _A
 
 def _difference(expected: Expected, answer: _Answer) -> str | None:
     """Return what is not as expected, or None."""
-    same_reason = expected.reason is None or str(expected.reason) == answer.reason
+    same_reason = answer.reason not in UNDECIDED if expected.reason is None else str(expected.reason) == answer.reason
     if expected.allowed is answer.allowed and same_reason and expected.message in answer.message:
         return None
     wanted = _decision(allowed=expected.allowed)
     wanted += f" {expected.reason}" if expected.reason is not None else ""
     wanted += f" with {quote(expected.message)}" if expected.message else ""
-    return f"expected {wanted}, got {_decision(allowed=answer.allowed)} {answer.reason}: {answer.message}"
+    told = f"expected {wanted}, got {_decision(allowed=answer.allowed)} {answer.reason}: {answer.message}"
+    if expected.reason is None and answer.reason in UNDECIDED:
+        told += f"; the policy decided nothing: where {answer.reason} is what is tested, expect that reason"
+    return told
 
 
 def _decision(*, allowed: bool) -> str:
@@ -142,12 +150,8 @@ def _decision(*, allowed: bool) -> str:
 
 
 def _line(result: Result) -> str:
-    name = _shown(result.name)
+    name = plain(result.name)
     return f"ok    {name}" if result.failure is None else f"FAIL  {name}: {result.failure}"
-
-
-def _shown(name: str) -> str:
-    return name if name.isprintable() else quote(name)
 
 
 def _write(path: Path, document: bytes) -> None:

@@ -14,11 +14,14 @@ import pytest
 from gate.cli import main
 from gate.cli.policy.cases import CASES
 from gate.cli.policy.junit import Result, junit
+from gate.cli.policy.test import UNDECIDED
 from gate.core.oci import Digest
+from gate.core.reasons import UNAVAILABLE, Reason
 from tests.fakes import reviews
 from tests.fakes.disk import Disk
 from tests.fakes.signing import signer
 from tests.readme import ROOT, blocks
+from tests.reasons_page import SECTIONS
 
 NAME = "r.example/acme/platform"
 POLICY = """\
@@ -206,6 +209,38 @@ def test_a_review_that_asks_for_no_image_is_answered_as_the_webhook_does(
     document: object, expected: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert result(folder, capsys, f"{review(folder, document)}expect: {expected}\n") is None
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ({"request": {"uid": "1"}}, "deny malformed"),
+        ([], "deny malformed"),
+        ("r.example/acme/other", "deny registry-unreachable"),
+    ],
+)
+def test_a_refusal_that_no_policy_decided_passes_only_where_its_reason_is_expected(
+    question: object, answer: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = IMAGE.replace(NAME + ":", f"{question}:") if isinstance(question, str) else review(folder, question)
+    _, _, reason = answer.partition(" ")
+    said = result(folder, capsys, f"{text}expect: {{decision: deny}}\n")
+    assert said is not None
+    assert said.startswith(f"expected deny, got {answer}: ")
+    assert said.endswith(f"; the policy decided nothing: where {reason} is what is tested, expect that reason")
+    said = result(folder, capsys, f"{text}expect: {{decision: deny, reason: no-signature}}\n")
+    assert said is not None
+    assert said.startswith(f"expected deny no-signature, got {answer}: ")
+    assert not said.endswith("expect that reason")
+    assert result(folder, capsys, f"{text}expect: {{decision: deny, reason: {reason}}}\n") is None
+
+
+def test_no_reason_for_which_nothing_is_known_is_taken_for_a_decision() -> None:
+    reasons = list(Reason)
+    (unavailable,) = (place for place, (_, title, _) in enumerate(SECTIONS) if title == "Could not tell")
+    first, after = (reasons.index(reason) for reason, _, _ in SECTIONS[unavailable : unavailable + 2])
+    assert frozenset(reasons[first:after]) == UNAVAILABLE
+    assert set(map(str, UNAVAILABLE)) < UNDECIDED
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ LAYOUTS: tuple[Layout, ...] = ("tag", "bundle")
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
-# -- A log entry of another signature: cosign CVE-2022-23649, CVE-2022-36056, CVE-2026-22703; sigstore-java
-# -- CVE-2024-53267; gitsign CVE-2024-51746
+# -- A log entry of another signature: CVE-2022-23649, CVE-2022-36056, CVE-2026-22703,
+# -- CVE-2024-53267, CVE-2024-51746
 
 SITUATIONS = [("tag", "rekor"), ("bundle", "rekor"), ("bundle", "rekor2")]
 
@@ -109,7 +109,7 @@ def test_a_signature_without_its_log_entry_is_refused(layout: Layout) -> None:
     assert reason(replace(made, entries=())) is Reason.NO_LOG_ENTRY
 
 
-# -- A checkpoint that is not tied to the proof: sigstore-java CVE-2024-54140
+# -- A checkpoint that is not tied to the proof: CVE-2024-54140
 
 
 @pytest.mark.parametrize("log", ["rekor", "rekor2"])
@@ -161,7 +161,7 @@ def test_a_bundles_entry_without_a_proof_is_refused(log: str) -> None:
     assert reason(made.with_entry(proof=None)) is Reason.LOG_ENTRY
 
 
-# -- A time that nobody signed: sigstore-python CVE-2024-55655, sigstore-js CVE-2026-48816
+# -- A time that nobody signed: CVE-2024-55655, CVE-2026-48816
 
 
 def test_a_time_beside_an_inclusion_proof_alone_is_no_time() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.core.quote import QUOTED_LIMIT, quote
+from gate.core.quote import QUOTED_LIMIT, plain, quote
 
 
 def test_a_plain_string_stands_in_double_quotes() -> None:
@@ -33,6 +33,16 @@ def test_a_plain_string_stands_in_double_quotes() -> None:
 )
 def test_what_could_hide_or_forge_text_is_escaped(text: str, quoted: str) -> None:
     assert quote(text) == quoted
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\nb", "\u202e", "", "a" * (QUOTED_LIMIT + 1)])
+def test_a_name_that_is_odd_is_quoted_in_a_list(text: str) -> None:
+    assert plain(text) == quote(text)
+
+
+@pytest.mark.parametrize("text", ["policy.yaml", "a" * QUOTED_LIMIT])
+def test_a_name_in_a_list_stands_as_it_is(text: str) -> None:
+    assert plain(text) == text
 
 
 def test_an_escaped_character_cannot_be_told_from_outside() -> None:

@@ -48,6 +48,13 @@ def watched(tmp_path: Path) -> Watched:
     return Watched(tmp_path / "registries.yaml")
 
 
+def test_the_name_of_the_file_writes_nothing_to_a_terminal_but_itself(tmp_path: Path) -> None:
+    path = tmp_path / "\x1b[2J.yaml"
+    path.write_text(WRONG)
+    with pytest.raises(ConfigError, match=r'^"\\x1b\[2J.yaml":1: '):
+        read_registries(path)
+
+
 def test_a_changed_file_is_taken(watched: Watched) -> None:
     watched.path.write_text(SECOND)
     watched.look()

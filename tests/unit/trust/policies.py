@@ -286,8 +286,8 @@ REFUSED = [
     refused(authorities("name: a, keyless: {identities: [{subject: s}]}"), "9: rules[0].authorities[0].keyless.identities[0]: found neither issuer nor issuerRegExp, expected exactly one of them"),
     refused(authorities("name: a, keyless: {identities: [{subject: s}]}, trustRoot: sigstore"), "9: rules[0].authorities[0].keyless.identities[0]: found neither issuer nor issuerRegExp, expected exactly one of them"),
     refused(authorities('name: a, keyless: {identities: [{subject: s, issuer: ""}]}, trustRoot: {file: root.json}'), '9: rules[0].authorities[0].keyless.identities[0].issuer: found "", expected a string that is not empty'),
-    unseen(authorities('name: a, keyless: {identities: [{issuer: i, subjectRegExp: "a(b"}]}'), '9: rules[0].authorities[0].keyless.identities[0].subjectRegExp: "a(b" is not a regular expression (RE2): missing ): a(b'),
-    unseen(authorities('name: a, keyless: {identities: [{issuerRegExp: "(?=a)", subject: s}]}'), '9: rules[0].authorities[0].keyless.identities[0].issuerRegExp: "(?=a)" is not a regular expression (RE2): invalid perl operator: (?='),
+    unseen(authorities('name: a, keyless: {identities: [{issuer: i, subjectRegExp: "a(b"}]}'), '9: rules[0].authorities[0].keyless.identities[0].subjectRegExp: "a(b" is not a regular expression (RE2): "missing ): a(b"'),
+    unseen(authorities('name: a, keyless: {identities: [{issuerRegExp: "(?=a)", subject: s}]}'), '9: rules[0].authorities[0].keyless.identities[0].issuerRegExp: "(?=a)" is not a regular expression (RE2): "invalid perl operator: (?="'),
     refused(authorities("name: a, keyless: {url: x, identities: [{issuer: i, subject: s, region: r}]}"), "9: rules[0].authorities[0].keyless.identities[0].region: is not a field that gate knows here, expected one of issuer, issuerRegExp, subject, subjectRegExp", "9: rules[0].authorities[0].keyless.url: is not a field that gate knows here, expected identities"),
     # what must be proved besides
     refused(authorities("name: a, key: {file: a.pub}, transparencyLog: off"), '9: rules[0].authorities[0].transparencyLog: found "off", expected ignore or required'),

@@ -293,6 +293,15 @@ def test_a_policy_that_is_missing_is_refused_with_its_name(tmp_path: Path) -> No
         load_policy(tmp_path / "policy.yaml", FakeRoots())
 
 
+def test_the_name_of_a_policy_writes_nothing_to_a_terminal_but_itself(directory: Path) -> None:
+    path = directory / "\x1b[2J.yaml"
+    for text, line in (("- x\n", 1), ("apiVersion: gate/v2\n", 1), ("\n[", 2)):
+        path.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            load_policy(path, FakeRoots())
+        assert all(problem.startswith(f'"\\x1b[2J.yaml":{line}: ') for problem in caught.value.message.splitlines())
+
+
 def test_a_policy_above_one_mebibyte_is_refused(directory: Path) -> None:
     assert refusal(directory, BASE + "#" * 1024 * 1024)[0].endswith("has more than 1048576 bytes")
 
