@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from tests.e2e.cluster import SETTLE_SECONDS, Cluster
+from tests.e2e.cluster import SETTLE_SECONDS, SYSTEM_NAMESPACE, Cluster
 from tests.e2e.cosign import SIGNERS, KeyPair
 from tests.e2e.images import Repository
 from tests.e2e.kubeapi import Api, Object, must
@@ -23,50 +24,53 @@ from tests.e2e.workbench import Workbench
 WEBHOOK = f"{CONFIGURATIONS}/image-verification-webhook"
 TEAM = "acme"  # whose repositories the policy is about; nobody else's are
 
-# gate is asked, and everything that its policy can close is closed.
+# Where gate holds: it is asked, and everything that its policy can close is closed.
 STRICT = "the strict policy"
-PINNED = "the strict policy with requireDigest"
-# The checks that can be switched off, each by the stage without it.
+PINNED = "the strict policy, with requireDigest"
+# Where one check is off: in the policy, ...
+UNSIGNED = "the strict policy, and its rule wants no signature"
+CHARTS = "the strict policy, and charts are looked up"
+LENIENT = "a policy of one key for every image, and git and web charts allowed"
+# ... or in the webhook, gate's policy being strict.
 UNASKED = "no webhook"
-LENIENT = "every image that the key signed, and sources as they come"
-CHANGES = "a webhook that is asked about changes alone"
-LABELLED = "a webhook that a label exempts from"
-NEWER = "a webhook that is asked about one version of the API"
+UPDATES = "no webhook on CREATE"
+CHANGES = "no webhook on an update that changes nothing"
+RECONCILERS = "no webhook on what a reconciler asks for"
+IMAGES = "no webhook on what names no image"
+LABELLED = "no webhook on what has a label"
+NEWER = "no webhook on the older version of the API"
 
+GUARDS: dict[str, Object] = {
+    STRICT: {},
+    PINNED: {"requireDigest": True},
+    UNSIGNED: {},
+    CHARTS: {"helmOci": "resolve"},
+}
 CHART = {"repo": "oci://registry.example.test/charts", "chart": "edge", "version": "1.2.3", "auth": "none"}
 EXEMPT = {"gate": "ignore"}
-_ONLY_CHANGES = (
-    "request.operation != 'UPDATE' || object.spec != oldObject.spec || "
-    "object.metadata.?annotations.orValue({}) != oldObject.metadata.?annotations.orValue({})"
-)
-_UNLABELLED = {"matchExpressions": [{"key": "gate", "operator": "NotIn", "values": ["ignore"]}]}
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The policy file of a strict gate: the key's signatures count for the team's images, less one digest."""
+    """The policy file of a gate in one stage: the key's signatures count for the team's images, less one digest."""
 
     path: Path
     key: KeyPair
     host: str
     withdrawn: str
-    require_digest: bool
+    stage: str
 
     def write(self, *more: Object) -> None:
         """Write the file, with further rules."""
-        team = {"name": "team", "match": {"images": [f"{self.host}/{TEAM}/**"]}, "authorities": [vouched(self.key)]}
+        demand: Object = {"static": "pass"} if self.stage == UNSIGNED else {"authorities": [vouched(self.key)]}
+        team = {"name": "team", "match": {"images": [f"{self.host}/{TEAM}/**"]}} | demand
         withdrawn = {"name": "withdrawn", "match": {"images": ["**"], "digests": [self.withdrawn]}, "static": "fail"}
         policy = {
             "apiVersion": "gate/v1",
             "kind": "Policy",
             "noMatch": "deny",
-            "sources": {
-                "git": "existing",
-                "helmHttp": "deny",
-                "helmOci": "deny",
-                "requireDigest": self.require_digest,
-            },
+            "sources": {"git": "existing", "helmHttp": "deny", "helmOci": "deny"} | GUARDS[self.stage],
             "rules": [team, withdrawn, *more],
         }
         written = self.path.with_suffix(".new")  # replaced whole: gate may be reading it
@@ -134,7 +138,7 @@ def unasked(cluster: Cluster, gate: GateServer) -> Iterator[None]:
     """Take the webhook away, until the context is left."""
     must(cluster.admin.delete(WEBHOOK))
     try:
-        wait_until(lambda: _admits_a_chart(cluster), SETTLE_SECONDS, "the API server asks nobody")
+        wait_until(lambda: admits_a_chart(cluster), SETTLE_SECONDS, "the API server asks nobody")
         yield
     finally:
         register(cluster, gate)
@@ -142,17 +146,64 @@ def unasked(cluster: Cluster, gate: GateServer) -> Iterator[None]:
 
 @contextlib.contextmanager
 def guards(folder: Path, key: KeyPair, host: str, withdrawn: str) -> Iterator[dict[str, Guard]]:
-    """Yield the gates of the strict stages, running."""
-    with contextlib.ExitStack() as stack:
-        running = {}
-        for stage, name in ((STRICT, "strict"), (PINNED, "pinned")):
-            place = folder / name
-            place.mkdir()
-            rules = Rules(place / "policy.yaml", key, host, withdrawn, stage == PINNED)
-            rules.write()
-            server = GateServer(place, key, [plain_http(host)], GATE_POLICY=str(rules.path))
-            running[stage] = Guard(stack.enter_context(server), rules)
-        yield running
+    """Yield the gates that have a policy of their own, by stage, running."""
+    running = {}
+    for number, stage in enumerate(GUARDS):
+        place = folder / f"guard-{number}"
+        place.mkdir()
+        rules = Rules(place / "policy.yaml", key, host, withdrawn, stage)
+        rules.write()
+        server = GateServer(place, key, [plain_http(host)], GATE_POLICY=str(rules.path))
+        running[stage] = Guard(server, rules)
+    servers = [guard.server for guard in running.values()]
+    with ThreadPoolExecutor() as pool:  # each takes seconds to start and to stop, most of them waiting
+        try:
+            list(pool.map(GateServer.start, servers))
+            yield running
+        finally:
+            list(pool.map(GateServer.stop, servers))
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What a webhook is not asked about."""
+
+    fields: Callable[[Object], Object]  # from the webhook to those of its fields that leave the gap
+    open: Callable[[Arena], bool]  # whether the API server has taken it up
+
+
+def _older_polls(arena: Arena) -> bool:
+    return arena.older["RootSync"].poll().ok
+
+
+def _condition(expression: str) -> Callable[[Object], Object]:
+    return lambda _: {"matchConditions": [{"name": "gap", "expression": expression}]}
+
+
+def _rule(**fields: object) -> Callable[[Object], Object]:
+    return lambda webhook: {"matchPolicy": "Exact", "rules": [rule | fields for rule in webhook["rules"]]}
+
+
+_UNLABELLED = {"matchExpressions": [{"key": "gate", "operator": "NotIn", "values": ["ignore"]}]}
+GAPS = {
+    UPDATES: Gap(_rule(operations=["UPDATE"]), lambda arena: admits_a_chart(arena.bench.cluster)),
+    CHANGES: Gap(
+        _condition(
+            "request.operation != 'UPDATE' || object.spec != oldObject.spec || "
+            "object.metadata.?annotations.orValue({}) != oldObject.metadata.?annotations.orValue({})"
+        ),
+        _older_polls,
+    ),
+    RECONCILERS: Gap(
+        _condition(f"!request.userInfo.username.startsWith('system:serviceaccount:{SYSTEM_NAMESPACE}:')"),
+        _older_polls,
+    ),
+    IMAGES: Gap(_condition("has(object.spec.oci)"), lambda arena: admits_a_chart(arena.bench.cluster)),
+    LABELLED: Gap(
+        lambda _: {"objectSelector": _UNLABELLED}, lambda arena: admits_a_chart(arena.bench.cluster, labels=EXEMPT)
+    ),
+    NEWER: Gap(_rule(apiVersions=["v1beta1"]), lambda arena: admits_a_chart(arena.bench.cluster, "v1alpha1")),
+}
 
 
 @contextlib.contextmanager
@@ -164,31 +215,20 @@ def staged(arena: Arena, stage: str, gate: GateServer) -> Iterator[None]:
             stack.enter_context(unasked(cluster, gate))
         elif stage != LENIENT:
             stack.enter_context(registered_instead(cluster, arena.guard.server, gate))
-        if stage == CHANGES:
-            condition = {"name": "changes", "expression": _ONLY_CHANGES}
-            _weaken(cluster, lambda: arena.older["RootSync"].poll().ok, matchConditions=[condition])
-        elif stage == LABELLED:
-            _weaken(cluster, lambda: _admits_a_chart(cluster, labels=EXEMPT), objectSelector=_UNLABELLED)
-        elif stage == NEWER:
-            (rule,) = _webhook(cluster)["rules"]
-            rules = [rule | {"apiVersions": ["v1beta1"]}]
-            _weaken(cluster, lambda: _admits_a_chart(cluster, "v1alpha1"), rules=rules, matchPolicy="Exact")
+        if stage in GAPS:
+            change_webhook(cluster, GAPS[stage].fields)
+            wait_until(lambda: GAPS[stage].open(arena), SETTLE_SECONDS, "the API server asks less")
         yield
 
 
-def _webhook(cluster: Cluster) -> Object:
+def change_webhook(cluster: Cluster, fields: Callable[[Object], Object]) -> None:
+    """Set fields of the webhook, given what it is; whoever registers a gate sets them back."""
     (webhook,) = must(cluster.admin.get(WEBHOOK))["webhooks"]
-    return dict(webhook)
+    must(cluster.admin.merge(WEBHOOK, {"webhooks": [webhook | fields(webhook)]}))
 
 
-def _weaken(cluster: Cluster, weaker: Callable[[], bool], **fields: object) -> None:
-    """Set fields of the webhook; whoever registers another gate sets them back."""
-    must(cluster.admin.merge(WEBHOOK, {"webhooks": [_webhook(cluster) | fields]}))
-    wait_until(weaker, SETTLE_SECONDS, "the API server asks less")
-
-
-def _admits_a_chart(cluster: Cluster, version: str = "v1beta1", labels: Mapping[str, str] | None = None) -> bool:
-    """Return whether an object is admitted that every gate here denies."""
+def admits_a_chart(cluster: Cluster, version: str = "v1beta1", labels: Mapping[str, str] | None = None) -> bool:
+    """Return whether an object is admitted that names no image, and that every gate denies."""
     probe = Sync("RootSync", "arena-probe")
     wanted = probe.object({"sourceType": "helm", "helm": CHART}, version)
     wanted["metadata"]["labels"] = dict(labels or {})

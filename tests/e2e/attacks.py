@@ -6,7 +6,7 @@ from tests.e2e.arena import EXEMPT, Arena, vouched
 from tests.e2e.kubeapi import Answer, Object, must
 from tests.e2e.private import RELOAD_SECONDS
 from tests.e2e.processes import wait_until
-from tests.e2e.reconciler import Reconciler
+from tests.e2e.reconciler import Reconciler, cluster_admin
 from tests.e2e.syncs import CLAIM, GIT, oci
 
 WEB_CHART = {"repo": "https://charts.example.test", "chart": "edge", "version": "1.2.3", "auth": "none"}
@@ -20,13 +20,18 @@ def claim(image: str, digest: str) -> Object:
 def bring_the_annotation_along(arena: Arena, kind: str) -> Answer:
     repository, sync = arena.repository(), arena.bench.sync(kind)
     image, unsigned = f"{repository}:latest", repository.push("latest")
-    preset = sync.object(oci(image), claim=f"{image}@{unsigned}")
-    answer = arena.admin.create(sync.list_path(), preset)
-    return arena.bench.reconciler(sync).poll() if answer.ok else answer
+    return arena.admin.create(sync.list_path(), sync.object(oci(image), claim=f"{image}@{unsigned}"))
 
 
 def be_there_before_the_webhook(arena: Arena, kind: str) -> Answer:
     return arena.older[kind].poll()
+
+
+def copy_a_signature_from_another_image(arena: Arena, kind: str) -> Answer:
+    repository, sync = arena.repository(), arena.bench.sync(kind)
+    signed, unsigned = arena.push_signed(repository), repository.push()
+    repository.copy_signature(signed, unsigned)
+    return arena.admin.create(sync.list_path(), sync.object(oci(f"{repository}@{unsigned}")))
 
 
 def write_a_signed_image_over_an_unsigned_one(arena: Arena, kind: str) -> Answer:
@@ -41,8 +46,7 @@ def write_an_unsigned_image_by_hand(arena: Arena, kind: str) -> Answer:
     repository = arena.repository()
     image = f"{repository}:latest"
     reconciler = arena.made(kind, image)
-    answer = arena.admin.merge(reconciler.sync.path(), claim(image, repository.push("latest")))
-    return reconciler.poll() if answer.ok else answer
+    return arena.admin.merge(reconciler.sync.path(), claim(image, repository.push("latest")))
 
 
 def change_the_image_under_the_annotation(arena: Arena, kind: str) -> Answer:
@@ -80,6 +84,15 @@ def switch_to_a_web_chart(arena: Arena, kind: str) -> Answer:
     return arena.admin.merge(arena.synced(kind).sync.path(), {"spec": chart})
 
 
+def name_a_chart_by_its_version(arena: Arena, kind: str) -> Answer:
+    repository, sync = arena.repository(), arena.bench.sync(kind)
+    arena.push_signed(repository, "1.2.3")
+    place, _, name = str(repository).rpartition("/")
+    chart = {"repo": f"oci://{place}", "chart": name, "version": "1.2.3", "auth": "none"}
+    answer = arena.admin.create(sync.list_path(), sync.object({"sourceType": "helm", "helm": chart}))
+    return arena.bench.reconciler(sync).poll() if answer.ok else answer
+
+
 def put_a_withdrawn_image_back(arena: Arena, kind: str) -> Answer:
     reconciler = arena.synced(kind)
     answer = arena.admin.merge(reconciler.sync.path(), {"spec": oci(arena.withdrawn)})
@@ -107,6 +120,12 @@ def keep_what_a_revoked_key_signed(arena: Arena, kind: str) -> Answer:
         "the key is revoked for what is new",
     )
     return reconciler.poll()
+
+
+def declare_an_unsigned_object_in_a_synced_source(arena: Arena, kind: str) -> Answer:
+    parent, repository, child = arena.synced("RootSync").sync, arena.repository(), arena.bench.sync(kind)
+    applies = cluster_admin(arena.bench.cluster, parent)
+    return applies.create(child.list_path(), child.object(oci(f"{repository}@{repository.push()}")))
 
 
 def use_the_older_version_of_the_api(arena: Arena, kind: str) -> Answer:

@@ -1,12 +1,16 @@
 """The ways around a gate that are known of Config Sync, attacked by number on a real API server.
 
-Each attack is made twice: where gate holds, and where the one check that closes it is switched off. There it must
-succeed, or it would say nothing about the check. The numbers are those of the list that gate was designed against;
-tests/unit/fronts/test_threats.py has the same list for what a review alone decides.
+Each attack is made twice: where gate holds, and where the one check that closes it is off. There it must succeed, or
+it would say nothing about the check. ATTACKS is the list: number and attack, the reason that gate gives, and what is
+off in the second run. docs/threats.md is the same list for those who do not read Python.
+
+tests/unit/fronts/test_threats.py has the same numbers for what a review alone decides.
 """
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +20,16 @@ import pytest
 from tests.e2e import attacks
 from tests.e2e.arena import (
     CHANGES,
+    CHARTS,
+    IMAGES,
     LABELLED,
     LENIENT,
     NEWER,
     PINNED,
+    RECONCILERS,
     STRICT,
-    UNASKED,
+    UNSIGNED,
+    UPDATES,
     Arena,
     Guard,
     guards,
@@ -46,61 +54,70 @@ class Attack:
 
     strike: Callable[[Arena, str], Answer]
     reason: str  # of gate's denial
+    without: str  # the stage in which the check that stops it is off
     holds: str = STRICT  # the stage in which gate stops it
-    without: str = UNASKED  # the stage in which the check that stops it is switched off
 
 
 ATTACKS = {
-    "1: a new object brings the annotation along": Attack(attacks.bring_the_annotation_along, "no-signature"),
-    "2: an object is older than the webhook": Attack(
-        attacks.be_there_before_the_webhook, "no-signature", without=CHANGES
+    "1: a new object brings the annotation along": Attack(attacks.bring_the_annotation_along, "no-signature", UPDATES),
+    "2: an object is older than the webhook": Attack(attacks.be_there_before_the_webhook, "no-signature", CHANGES),
+    # No setting lets a copy pass: that it is refused for its digest alone is in test_admission.py.
+    "3: a signature is copied from another image": Attack(
+        attacks.copy_a_signature_from_another_image, "untrusted", UNSIGNED
     ),
     "4: a signed image is written over an unsigned one": Attack(
-        attacks.write_a_signed_image_over_an_unsigned_one, "no-signature"
+        attacks.write_a_signed_image_over_an_unsigned_one, "no-signature", UNSIGNED
     ),
-    "5: an unsigned image is written by hand": Attack(attacks.write_an_unsigned_image_by_hand, "no-signature"),
+    "5: an unsigned image is written by hand": Attack(
+        attacks.write_an_unsigned_image_by_hand, "no-signature", UNSIGNED
+    ),
     "6: the image changes and the claim does not": Attack(
-        attacks.change_the_image_under_the_annotation, "no-signature"
+        attacks.change_the_image_under_the_annotation, "no-signature", UNSIGNED
     ),
     "7: a reconciler fetches what it does not claim": Attack(
-        attacks.make_the_reconciler_fetch_what_it_does_not_claim, "not-found"
+        attacks.make_the_reconciler_fetch_what_it_does_not_claim, "no-signature", UNSIGNED
     ),
     "7: a reconciler syncs another signed image": Attack(
-        attacks.make_the_reconciler_sync_another_signed_image, "source-mismatch"
+        attacks.make_the_reconciler_sync_another_signed_image, "source-mismatch", RECONCILERS
     ),
-    "8: the source is switched to git": Attack(attacks.switch_to_git, "source-denied", without=LENIENT),
-    "8: the source is switched to a web chart": Attack(attacks.switch_to_a_web_chart, "source-denied", without=LENIENT),
-    "10: an image that was withdrawn is put back": Attack(
-        attacks.put_a_withdrawn_image_back, "static-fail", without=LENIENT
-    ),
+    "8: the source is switched to git": Attack(attacks.switch_to_git, "source-denied", LENIENT),
+    "8: the source is switched to a web chart": Attack(attacks.switch_to_a_web_chart, "source-denied", LENIENT),
+    "9: a chart is named by its version": Attack(attacks.name_a_chart_by_its_version, "helm-oci", CHARTS),
+    "10: an image that was withdrawn is put back": Attack(attacks.put_a_withdrawn_image_back, "static-fail", LENIENT),
     "10: the key signed it for another repository": Attack(
-        attacks.sync_what_the_same_key_signed_for_somebody_else, "no-rule", without=LENIENT
+        attacks.sync_what_the_same_key_signed_for_somebody_else, "no-rule", LENIENT
     ),
-    "11: a key was revoked after the sync": Attack(
-        attacks.keep_what_a_revoked_key_signed, "untrusted", without=CHANGES
+    "11: a key was revoked after the sync": Attack(attacks.keep_what_a_revoked_key_signed, "untrusted", CHANGES),
+    "13: a synced source declares an unsigned object": Attack(
+        attacks.declare_an_unsigned_object_in_a_synced_source, "no-signature", RECONCILERS
     ),
-    "14: the older version of the API is used": Attack(
-        attacks.use_the_older_version_of_the_api, "no-signature", without=NEWER
-    ),
-    "15: labels ask for an exemption": Attack(
-        attacks.ask_for_an_exemption_with_a_label, "no-signature", without=LABELLED
-    ),
-    "17: a dry run was admitted": Attack(attacks.have_a_dry_run_approved, "no-signature"),
+    "14: the older version of the API is used": Attack(attacks.use_the_older_version_of_the_api, "no-signature", NEWER),
+    "15: labels ask for an exemption": Attack(attacks.ask_for_an_exemption_with_a_label, "no-signature", LABELLED),
+    "17: a dry run was admitted": Attack(attacks.have_a_dry_run_approved, "no-signature", UNSIGNED),
     "20: a tag is fetched before anybody is asked": Attack(
-        attacks.name_a_tag, "digest-required", holds=PINNED, without=STRICT
+        attacks.name_a_tag, "digest-required", without=STRICT, holds=PINNED
     ),
-    "24: an object says nothing of what it syncs": Attack(attacks.leave_out_what_is_synced, "malformed"),
+    "24: an object says nothing of what it syncs": Attack(attacks.leave_out_what_is_synced, "malformed", IMAGES),
 }
 
-# The attacks that other tests of this suite make.
+# The attacks that other tests of this suite make, and what shows there that they succeed where the check is off.
 ELSEWHERE = {
-    3: "test_admission.py::test_a_signature_that_was_copied_from_another_image_is_denied",
-    9: "test_admission.py::test_a_helm_chart_in_a_registry_is_denied",
-    12: "test_ways_in.py::test_what_is_written_through_the_status_changes_neither_source_nor_claim",
-    13: "test_ways_in.py::test_what_a_synced_source_declares_is_gated_like_everything_else",
-    18: "test_outage.py::test_an_rsync_is_deleted_with_its_finalizer_while_gate_is_down",
-    21: "test_companion.py::test_a_shell_in_rendering_is_neither_created_nor_switched_on",
-    22: "test_companion_gate.py::test_config_sync_neither_edits_nor_deletes_the_webhook_nor_makes_another_of_its_name",
+    12: (
+        "test_ways_in.py::test_what_is_written_through_the_status_changes_neither_source_nor_claim",
+        "test_ways_in.py::test_what_is_written_through_the_status_changes_neither_source_nor_claim",
+    ),
+    18: (
+        "test_outage.py::test_an_rsync_is_deleted_with_its_finalizer_while_gate_is_down",
+        "test_outage.py::test_a_deletion_hangs_while_gate_is_down_where_the_webhook_has_no_match_condition",
+    ),
+    21: (
+        "test_companion.py::test_a_shell_in_rendering_is_neither_created_nor_switched_on",
+        "test_companion.py::enforced",
+    ),
+    22: (
+        "test_companion_gate.py::test_config_sync_neither_edits_nor_deletes_the_webhook_nor_makes_another_of_its_name",
+        "test_companion_gate.py::reconciler",
+    ),
 }
 # What no cluster without Config Sync can show: its own webhook has no say in gate's (16) and it syncs the very digest
 # that it claims (19); whoever changes workloads or reconcilers directly is held off by RBAC, as docs/companion.md says
@@ -119,7 +136,7 @@ def withdrawn(olareg: str, release: KeyPair) -> str:
 
 @pytest.fixture(scope="module")
 def running(folder: Path, olareg: str, release: KeyPair, withdrawn: str) -> Iterator[dict[str, Guard]]:
-    """Return the gates with a strict policy."""
+    """Return the gates that have a policy of their own."""
     with guards(folder, release, olareg, withdrawn.partition("@")[2]) as started:
         yield started
 
@@ -179,6 +196,17 @@ def test_every_number_is_attacked_here_or_in_a_test_that_exists() -> None:
     here = {int(name.partition(":")[0]) for name in ATTACKS}
     assert here.isdisjoint(ELSEWHERE)
     assert here | set(ELSEWHERE) | NOT_HERE == set(range(1, 25))
-    for place in ELSEWHERE.values():
+    for place in itertools.chain.from_iterable(ELSEWHERE.values()):
         file, _, name = place.partition("::")
         assert f"def {name}(" in (CHECKOUT / "tests" / "e2e" / file).read_text()
+
+
+def test_the_page_on_threats_lists_each_attack_with_its_test_and_what_is_off_in_the_second_run() -> None:
+    page = (CHECKOUT / "docs" / "threats.md").read_text()
+    for name, attack in ATTACKS.items():
+        number, _, what = name.partition(": ")
+        assert f"| {number} | {what} | `{attack.reason}` | {attack.without} |\n" in page
+    for number, (test, _) in ELSEWHERE.items():
+        assert re.search(rf"^\| {number} \| .* \| `{re.escape(test)}` \|$", page, re.MULTILINE)
+    for number in NOT_HERE:
+        assert re.search(rf"^\| {number} \| ", page, re.MULTILINE)
