@@ -22,6 +22,8 @@ APPLY_PATCH = "application/apply-patch+yaml"  # server-side apply; JSON is YAML
 REFUSED = 'admission webhook "imageverification.webhook.com" denied the request: '
 KINDS = pytest.mark.parametrize("kind", ["RootSync", "RepoSync"])
 VERSIONS = pytest.mark.parametrize("version", ["v1beta1", "v1alpha1"])
+# Each kind and each version once: every start of kubectl takes a quarter of a second.
+FORMS = pytest.mark.parametrize(("kind", "version"), [("RootSync", "v1alpha1"), ("RepoSync", "v1beta1")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +175,7 @@ def test_what_a_synced_source_declares_is_gated_like_everything_else(
 # kubectl
 
 
-@KINDS
-@VERSIONS
+@FORMS
 def test_kubectl_applies_nothing_unsigned_on_the_server_not_even_by_force(
     kind: str, version: str, bench: Workbench, images: Images, kubectl: Kubectl
 ) -> None:
@@ -205,8 +206,7 @@ def refusal(kubectl: Kubectl, *arguments: str, document: str = "", **variables: 
     return done.stdout + done.stderr
 
 
-@KINDS
-@VERSIONS
+@FORMS
 def test_kubectl_edit_saves_no_unsigned_source_and_no_unsigned_claim(
     kind: str, version: str, bench: Workbench, images: Images, kubectl: Kubectl, tmp_path: Path
 ) -> None:
@@ -251,8 +251,7 @@ def backup(kubectl: Kubectl, sync: Sync, version: str) -> Object:
     return kept
 
 
-@KINDS
-@VERSIONS
+@FORMS
 def test_a_backup_is_restored_with_an_annotation_that_still_holds_and_with_no_other(
     kind: str, version: str, bench: Workbench, images: Images, kubectl: Kubectl
 ) -> None:
