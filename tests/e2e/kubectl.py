@@ -39,20 +39,24 @@ class Kubectl:
 
     def run(self, *arguments: str, document: str = "") -> str:
         """Return what kubectl prints; ``document`` is its standard input. A failure of kubectl fails the test."""
+        done = self.start(*arguments, document=document)
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    def start(self, *arguments: str, document: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run kubectl to its end, whatever that is; ``variables`` are added to its environment."""
         argv = [str(tool("kubectl")), *arguments]
         environ = {"PATH": os.environ["PATH"], "HOME": str(self._folder), "KUBECONFIG": str(self._config)}
-        done = subprocess.run(
+        return subprocess.run(
             argv,
             input=document,
-            env=environ,
+            env=environ | variables,
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
             timeout=SECONDS,
             check=False,
         )
-        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
 
     def apply(self, objects: list[Object], *flags: str) -> str:
         """Apply the objects, each field of which the API server must know; return what kubectl prints."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tests.e2e.cluster import RBAC, SETTLE_SECONDS, SYSTEM_NAMESPACE, Cluster
 from tests.e2e.images import fetched_digest
-from tests.e2e.kubeapi import MERGE_PATCH, Answer, Object, must
+from tests.e2e.kubeapi import MERGE_PATCH, Answer, Api, Object, must
 from tests.e2e.processes import wait_until
 from tests.e2e.syncs import CLAIM, Sync
 
@@ -103,6 +103,18 @@ class Reconciler:
             status["sync"] = {"commit": commit}
             status["lastSyncedCommit"] = commit
         must(self._api.replace(f"{self.sync.path()}/status?fieldManager=configsync.gke.io", changed))
+
+
+def cluster_admin(cluster: Cluster, sync: Sync) -> Api:
+    """Make the reconciler of a RootSync what it is without spec.override.roleRefs; return the API server as it."""
+    subject = {"kind": "ServiceAccount", "name": sync.reconciler, "namespace": SYSTEM_NAMESPACE}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    binding = {"metadata": {"name": f"admin-{sync.reconciler}"}, "roleRef": role, "subjects": [subject]}
+    must(cluster.admin.create(f"{RBAC}/clusterrolebindings", binding))
+    api = cluster.user(cluster.token(SYSTEM_NAMESPACE, sync.reconciler))
+    probe = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets"
+    wait_until(lambda: api.get(probe).ok, SETTLE_SECONDS, f"{sync.reconciler} is cluster-admin")
+    return api
 
 
 def error_text(kind: str, answer: Answer) -> str:

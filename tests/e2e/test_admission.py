@@ -101,7 +101,7 @@ def test_a_signature_that_was_copied_from_another_image_is_denied(
     TAG_SIGNER.sign(f"{repository}@{signed}", release)
     repository.copy_signature(signed, evil)
     answer = bench.cluster.admin.create(sync.list_path(), sync.object(oci(f"{repository}@{evil}")))
-    assert_denied(answer, evil)
+    assert_denied(answer, evil, "1 wrong-digest: the signature is valid, but it signs another digest")
     assert reason(gate) == "untrusted"
 
 

@@ -16,7 +16,8 @@ from tests.e2e.cluster import RBAC, SYSTEM_NAMESPACE, Cluster, running_cluster
 from tests.e2e.companion import LISTS, Held, assert_refused, create, in_force, make, policies
 from tests.e2e.cosign import KeyPair
 from tests.e2e.kubeapi import Answer, Api, Object, must
-from tests.e2e.syncs import CLAIM, GIT, oci
+from tests.e2e.reconciler import cluster_admin
+from tests.e2e.syncs import CLAIM, GIT, Sync, oci
 from tests.e2e.webhook import CONFIGURATIONS, GateServer, register
 from tests.e2e.workbench import Workbench
 from tests.fakes.reviews import encode, review
@@ -50,11 +51,11 @@ def reconciler(bare: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
             must(bare.admin.create(f"/api/v1/namespaces/{name}/{plural}", {"metadata": {"name": wanted}}))
     for name in (WEBHOOK, "bystander"):
         must(bare.admin.create(CONFIGURATIONS, {"metadata": {"name": name}}))
-    api = bare.user(bare.service_account(SYSTEM_NAMESPACE, "root-reconciler"))
-    subject = {"kind": "ServiceAccount", "name": "root-reconciler", "namespace": SYSTEM_NAMESPACE}
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
-    binding = {"metadata": {"name": "root-reconciler"}, "roleRef": role, "subjects": [subject]}
-    must(bare.admin.create(f"{RBAC}/clusterrolebindings", binding))
+    bare.service_account(SYSTEM_NAMESPACE, "root-reconciler")
+    api = cluster_admin(bare, Sync("RootSync", "root-sync"))
+    webhook = f"{CONFIGURATIONS}/{WEBHOOK}?dryRun=All"
+    for answer in (api.merge(webhook, EMPTY), api.delete(webhook)):
+        must(answer)  # without the component it is admitted
 
     def refused() -> Answer:
         return api.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps?dryRun=All", {"metadata": {"name": "probe"}})

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.arena import change_webhook
+from tests.e2e.cluster import SETTLE_SECONDS
 from tests.e2e.cosign import SIGNERS, KeyPair
 from tests.e2e.kubeapi import Answer, must
+from tests.e2e.processes import wait_until
 from tests.e2e.reconciler import Reconciler
 from tests.e2e.syncs import CLAIM, GIT, Sync, oci
-from tests.e2e.webhook import GateServer
+from tests.e2e.test_admission import assert_denied
+from tests.e2e.webhook import GateServer, registered_instead
 from tests.e2e.workbench import Workbench
 
 KINDS = pytest.mark.parametrize("kind", ["RootSync", "RepoSync"])
@@ -24,6 +29,20 @@ def stopped(gate: GateServer) -> Iterator[GateServer]:
     finally:
         gate.stop()
         gate.start()
+
+
+@pytest.fixture
+def changed(bench: Workbench, gate: GateServer) -> Iterator[GateServer]:
+    """Return gate, which a test may stop and whose webhook it may change; both are set back afterwards."""
+    with registered_instead(bench.cluster, gate, gate):
+        try:
+            yield gate
+        finally:
+            gate.stop()
+            gate.start()
+
+
+_numbers = itertools.count()
 
 
 def synced(bench: Workbench, kind: str, host: str, keys: KeyPair) -> tuple[Sync, Reconciler]:
@@ -53,6 +72,25 @@ def test_an_rsync_is_deleted_with_its_finalizer_while_gate_is_down(
     must(bench.cluster.admin.merge(sync.path(), {"metadata": {"labels": {"why": "stuck"}}}))
     must(reconciler.remove_finalizer())
     assert bench.cluster.admin.get(sync.path()).status == 404
+
+
+@KINDS
+def test_a_deletion_hangs_while_gate_is_down_where_the_webhook_has_no_match_condition(
+    kind: str, bench: Workbench, olareg: str, release: KeyPair, changed: GateServer
+) -> None:
+    sync, reconciler = synced(bench, kind, olareg, release)
+    must(bench.cluster.admin.delete(sync.path()))
+    change_webhook(bench.cluster, lambda _: {"matchConditions": []})
+    asked = len(changed.decisions())
+
+    def is_asked() -> bool:
+        must(bench.cluster.admin.merge(sync.path(), {"metadata": {"labels": {"number": str(next(_numbers))}}}))
+        return len(changed.decisions()) > asked
+
+    wait_until(is_asked, SETTLE_SECONDS, "the API server asks about a step of a deletion")
+    changed.stop()
+    assert_gate_was_not_there(reconciler.remove_finalizer())
+    assert reconciler.read()["metadata"]["finalizers"]
 
 
 @KINDS
@@ -100,3 +138,20 @@ def test_nothing_new_is_admitted_while_gate_is_down_and_the_next_poll_after_it_i
     assert error["errorMessage"].startswith("KNV2002: ")
     stopped.start()
     must(reconciler.poll())
+
+
+@KINDS
+def test_what_synced_while_the_webhook_let_pass_is_denied_at_the_next_poll_that_gate_sees(
+    kind: str, bench: Workbench, olareg: str, changed: GateServer
+) -> None:
+    repository, sync = bench.repository(olareg), bench.sync(kind)
+    digest = repository.push("latest")
+    must(bench.cluster.admin.create(sync.list_path(), sync.object(oci(f"{repository}:latest"))))
+    reconciler = bench.reconciler(sync)
+    changed.stop()
+    assert_gate_was_not_there(reconciler.poll())
+    change_webhook(bench.cluster, lambda _: {"failurePolicy": "Ignore"})
+    reconciler.poll_until(lambda answer: answer.ok, SETTLE_SECONDS)
+    assert reconciler.read()["metadata"]["annotations"][CLAIM] == f"{repository}:latest@{digest}"
+    changed.start()
+    assert_denied(reconciler.poll_until(lambda answer: not answer.ok, SETTLE_SECONDS), "no signatures found", digest)
