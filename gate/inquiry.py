@@ -277,9 +277,7 @@ def _together(unreadable: tuple[UnavailableError, ...], error: UnavailableError)
 
 def unavailable(reference: Reference, error: UnavailableError) -> Unavailable:
     """Return the verdict on a reference that could not be read."""
-    remedy = error.reason.remedy
-    what_to_do = remedy[:1].lower() + remedy[1:].rstrip(".")
-    message = f"{error.reason}: {reference.label} could not be read: {error.message}; {what_to_do}"
+    message = f"{error.reason}: {reference.label} could not be read: {error.message}; {error.reason.advice}"
     return Unavailable(error.reason, message, outage=error.outage)
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from gate.cli import options
-from gate.core.quote import QUOTED_LIMIT, quote
+from gate.core.quote import QUOTED_LIMIT, plain
 from gate.core.report import verdict_name
 from gate.core.verdict import REFUSING, Decision
 from gate.fronts.audit import Question, Row, Synced, config_sync_asks, counts, describe_row, examine, severity
@@ -124,8 +124,7 @@ def _cells(row: Row) -> tuple[str, str, str, str]:
 
 def _shown(text: str) -> str:
     """Return what tenants chose: as it is where that is safe on a terminal, else quoted."""
-    plain = text.isascii() and text.isprintable() and " " not in text and len(text) <= QUOTED_LIMIT + _DIGEST_CHARACTERS
-    return text if plain else quote(text)
+    return plain(text, QUOTED_LIMIT + _DIGEST_CHARACTERS)
 
 
 def _describe(manager: ConfigSync) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from gate.core.errors import ConfigError, MalformedError, UnavailableError
-from gate.core.oci import Reference
+from gate.core.oci import LAYOUT_PREFIX, Reference
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.core.subjects import Image
@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # help does not wait for a registry client
     from gate.core.policy import Context, Policy
     from gate.registry.layout import Layout, LayoutImage
 
-LAYOUT_PREFIX = "oci:"
 HELP = "registry/repository[:tag][@sha256:digest], or on disk oci:DIR[:tag] (an OCI layout)"
 # What an image on disk is called where nobody says: no registry can have a name without a dot, a colon or "localhost".
 UNNAMED = Reference("oci-layout", "image")
@@ -50,7 +49,7 @@ class OnDisk:
             layout = Layout.open(self.image.directory)
             document = layout.subject(self.image)
         except UnavailableError as error:
-            message = f"{error.reason}: {where}: {error.message}; {_lower(error.reason.remedy)}"
+            message = f"{error.reason}: {where}: {error.message}; {error.reason.advice}"
             return Decision(Unavailable(error.reason, message))
         except MalformedError as error:
             return Decision(Denied(Reason.MALFORMED, f"{Reason.MALFORMED}: {where}: {error.message}"))
@@ -99,12 +98,9 @@ def parse_images(texts: Sequence[str], known_as: str | None, policy: Path | None
 
 def _repository(text: str) -> Reference:
     try:
-        reference = Reference.parse(text)
+        return Reference.parse_repository(text)
     except MalformedError as error:
-        raise ConfigError(f"--as: {error.message}") from error
-    if reference.tag is not None or reference.digest is not None:
-        raise ConfigError("--as takes a repository without tag and digest; which image it is, oci:DIR[:tag] says")
-    return reference
+        raise ConfigError(f"--as: {error.message}; which image of it, oci:DIR[:tag] says") from error
 
 
 def _lacks(layout: Layout, image: LayoutImage) -> str:
@@ -112,7 +108,3 @@ def _lacks(layout: Layout, image: LayoutImage) -> str:
     what = "holds no image" if wanted is None else f"holds no {quote(str(wanted))}"
     known = ", ".join(map(quote, layout.names))
     return f"{what}; it has {known}" if known else what
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:].rstrip(".")

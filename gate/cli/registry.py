@@ -11,10 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gate.cli import options
-from gate.cli.images import LAYOUT_PREFIX
 from gate.core.errors import ConfigError, MalformedError
-from gate.core.oci import Reference
-from gate.core.quote import quote
+from gate.core.oci import LAYOUT_PREFIX, Reference
+from gate.core.quote import plain, quote
 from gate.core.signature import RefusedCandidate
 
 if TYPE_CHECKING:  # help does not wait for a registry client
@@ -92,12 +91,8 @@ def request_line(trace: Trace) -> str:
     outcome = str(trace.status) if trace.error is None else str(trace.error.reason)
     shown = "with credentials" if trace.with_credentials else "anonymous"
     took = f"{trace.seconds * 1000:.0f} ms"
-    return f"  {outcome:<5}{took:>8}{trace.size:>9} bytes  {shown:<18}{trace.method} {_url(trace.url)}"
-
-
-def _url(url: str) -> str:
-    plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= _SHOWN_CHARACTERS
-    return url if plain else quote(url)
+    url = plain(trace.url, _SHOWN_CHARACTERS)
+    return f"  {outcome:<5}{took:>8}{trace.size:>9} bytes  {shown:<18}{trace.method} {url}"
 
 
 def as_text(report: Report) -> str:

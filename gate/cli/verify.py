@@ -9,8 +9,10 @@ from contextlib import ExitStack
 from functools import cache
 
 from gate.cli import images, options
+from gate.core import limits
 from gate.core.errors import ConfigError
 from gate.core.oci import Reference
+from gate.core.quote import plain
 from gate.core.report import describe, verdict_name
 from gate.core.subjects import Image
 from gate.core.verdict import CandidateResult, Decision, Denied, Exempt, Unavailable, Verified
@@ -73,7 +75,7 @@ def exit_code(decision: Decision) -> int:
 def as_text(image: str, decision: Decision) -> str:
     """Return the verdict for people: the verdict and its sentence, warnings, and a line for each candidate."""
     verdict = decision.verdict
-    lines = [f"{verdict_name(verdict):<12}{image}", f"  {verdict.message}"]
+    lines = [f"{verdict_name(verdict):<12}{plain(image, limits.REFERENCE_CHARACTERS)}", f"  {verdict.message}"]
     lines += [f"  warning: {warning}" for warning in getattr(verdict, "warnings", ())]
     if decision.candidates:
         rows = [("FORMAT", "RESULT", "WHERE", "WHY"), *map(_row, decision.candidates)]
@@ -83,7 +85,7 @@ def as_text(image: str, decision: Decision) -> str:
 
 
 def _row(candidate: CandidateResult) -> tuple[str, str, str, str]:
-    why = candidate.message if candidate.signer is None else f"by {candidate.signer.authority}"
+    why = candidate.message if candidate.signer is None else f"by {plain(candidate.signer.authority)}"
     return candidate.format, str(candidate.reason), candidate.location, why
 
 

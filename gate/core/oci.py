@@ -19,6 +19,7 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_INDEX})
+LAYOUT_PREFIX = "oci:"  # of an image that lies on disk, where people write one
 
 DEFAULT_PLATFORM = "linux/amd64"  # of an index's entry without one: go-containerregistry, childByPlatform
 DOCKER_HUB = "docker.io"
@@ -98,6 +99,14 @@ class Reference:
         if len(repository) > _REPOSITORY_CHARACTERS:
             raise MalformedError(f"the repository in {quote(text)} is longer than {_REPOSITORY_CHARACTERS} characters")
         return cls(registry, repository, match["tag"], None if digest is None else Digest.parse(digest))
+
+    @classmethod
+    def parse_repository(cls, text: str) -> Self:
+        """Return the repository that ``text`` names, or raise MalformedError, also where it names an image of it."""
+        reference = cls.parse(text)
+        if reference.tag is not None or reference.digest is not None:
+            raise MalformedError(f"found {quote(text)}, expected a repository without tag and digest")
+        return reference
 
     @property
     def name(self) -> str:

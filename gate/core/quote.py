@@ -19,9 +19,10 @@ def quote(text: str) -> str:
     return f'"{body}"' + ("…" if len(text) > QUOTED_LIMIT else "")
 
 
-def plain(text: str) -> str:
-    """Return ``text`` as it is where that is safe and of at most 200 characters, else as quote() does; for names."""
-    return text if text.isprintable() and 0 < len(text) <= QUOTED_LIMIT else quote(text)
+def plain(text: str, most: int = QUOTED_LIMIT) -> str:
+    """Return ``text`` as it is where it is one word of printable ASCII, not longer than ``most``, else quoted."""
+    is_word = text.isascii() and text.isprintable() and " " not in text and 0 < len(text) <= most
+    return text if is_word else quote(text)
 
 
 def _escape(char: str) -> str:

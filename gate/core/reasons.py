@@ -6,6 +6,11 @@ from enum import Enum
 from typing import Self
 
 
+def clause(sentence: str) -> str:
+    """Return a sentence of this list as a part of another one."""
+    return sentence[:1].lower() + sentence[1:].removesuffix(".")
+
+
 class Reason(Enum):
     """Why a verdict, a rule or a candidate came out as it did.
 
@@ -27,6 +32,11 @@ class Reason(Enum):
     def __str__(self) -> str:
         """Return the wire form."""
         return str(self._value_)  # what ``value`` returns, without its detour
+
+    @property
+    def advice(self) -> str:
+        """The remedy as the end of a longer sentence."""
+        return clause(self.remedy)
 
     # verified
     VERIFIED = (

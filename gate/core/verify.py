@@ -186,7 +186,7 @@ def _conclude(
         worst = min(evidence.unreadable, key=lambda problem: (problem.outage, str(problem.reason), problem.message))
         message = (
             f"{worst.reason}: {subject.label} could not be verified for rule {quote(rule.name)}: {worst.message};"
-            f" {_lower(worst.reason.remedy)}"
+            f" {worst.reason.advice}"
         )
         return Unavailable(worst.reason, message, outage=all(problem.outage for problem in evidence.unreadable))
     return _lack(subject, rule, wanted, signers, results)
@@ -240,7 +240,7 @@ def _untrusted_message(subject: Reference, rule: Rule, results: Sequence[Candida
     telling = min(refused, key=_telling_first)
     return (
         f"{Reason.UNTRUSTED}: none of the {len(refused)} signatures found for {subject.label}"
-        f" satisfies rule {quote(rule.name)} ({summary}: {telling.message}); {_lower(telling.reason.remedy)}"
+        f" satisfies rule {quote(rule.name)} ({summary}: {telling.message}); {telling.reason.advice}"
     )
 
 
@@ -253,7 +253,3 @@ def static_failure(subject: Reference, rule: Rule) -> Denied:
     why = f": {quote(rule.message)}" if rule.message else ""
     refuses = f"{Reason.STATIC_FAIL}: rule {quote(rule.name)} refuses {subject.label}{why}"
     return Denied(Reason.STATIC_FAIL, f"{refuses}; sync another digest")
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:].rstrip(".")

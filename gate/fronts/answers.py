@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from gate.core.oci import Reference
 from gate.core.policy import Mode
 from gate.core.quote import quote
-from gate.core.reasons import Reason
+from gate.core.reasons import Reason, clause
 from gate.core.verdict import ADMITTING, Decision, Denied, Exempt, Unavailable, Verdict, Verified
 
 # What is told of several decisions: a refusal before an admission, what is known before what is not, and of the
@@ -121,9 +121,4 @@ def _tenant_message(subject: Reference, verdict: Verdict) -> str:
     if reason in _TOLD_AS_IT_IS:
         return verdict.message
     told = f"{reason}: {subject.label}: {clause(reason.cause)}"
-    return told if isinstance(verdict, ADMITTING) else f"{told}; {clause(reason.remedy)}"
-
-
-def clause(sentence: str) -> str:
-    """Return a sentence of the list of reasons as a part of another sentence."""
-    return sentence[:1].lower() + sentence[1:].removesuffix(".")
+    return told if isinstance(verdict, ADMITTING) else f"{told}; {reason.advice}"

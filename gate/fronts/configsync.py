@@ -29,11 +29,11 @@ from gate.core.leniency import relent
 from gate.core.oci import Digest, Reference
 from gate.core.policy import Context, HelmOciChoice, NoMatch, Policy, SourceChoice
 from gate.core.quote import QUOTED_LIMIT, quote
-from gate.core.reasons import Reason
+from gate.core.reasons import Reason, clause
 from gate.core.subjects import Chart, Claimed, Image, Subject
 from gate.core.verdict import Decision, Denied, Exempt
 from gate.fronts.admission import Review
-from gate.fronts.answers import Answer, answer_excused, answer_operator, answer_tenant, clause, excuse
+from gate.fronts.answers import Answer, answer_excused, answer_operator, answer_tenant, excuse
 from gate.fronts.outcomes import Admit, Ask, Offline, Outcome, Refuse, offline
 from gate.fronts.syncs import ROOT_SYNC, Change, Difference, Git, HelmHttp, HelmOci, Oci, Source
 

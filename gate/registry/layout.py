@@ -19,14 +19,13 @@ from typing import Self
 from gate.core import limits, strictjson
 from gate.core.deadline import Deadline
 from gate.core.errors import ConfigError, MalformedError, UnavailableError
-from gate.core.oci import OCI_MANIFEST, Descriptor, Digest, Reference, listed_manifests
+from gate.core.oci import LAYOUT_PREFIX, OCI_MANIFEST, Descriptor, Digest, Reference, listed_manifests
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.registry.client import Document
 from gate.registry.folder import Folder
 from gate.registry.referrers import Entries, Listed, subject_of
 
-PREFIX = "oci:"
 VERSION = "1.0.0"  # image-layout.md, "oci-layout file": the only one there is
 MARKER_BYTES = 4 * limits.KIB  # of oci-layout, which holds that version
 BLOBS = 16_384  # files in blobs/sha256; a hundred images have a few thousand
@@ -56,7 +55,7 @@ class LayoutImage:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return the image that ``text``, which begins with ``oci:``, names, or raise MalformedError."""
-        rest = text.removeprefix(PREFIX)
+        rest = text.removeprefix(LAYOUT_PREFIX)
         if rest.startswith("//"):
             raise MalformedError(f"{quote(text)}: an image in a registry is named without oci://, a layout as oci:DIR")
         directory, at, digest = rest.rpartition("@sha256:")

@@ -175,7 +175,7 @@ def _image_exception(fields: Fields, term: Term | None) -> BreakGlass | None:
 
 
 def _object_exception(fields: Fields, term: Term | None) -> BreakGlass | None:
-    repository = fields.parsed("repository", _repository)
+    repository = fields.parsed("repository", Reference.parse_repository)
     kind = fields.choice("kind", _KINDS)
     context = Context(kind, fields.parsed("namespace", _object_name), fields.parsed("name", _object_name))
     return None if repository is None or term is None else ObjectException(repository, context, term)
@@ -185,13 +185,6 @@ def _image(text: str) -> Reference:
     reference = Reference.parse(text)
     if reference.digest is None or reference.tag is not None:
         raise MalformedError(f"found {quote(text)}, expected REPOSITORY@sha256:DIGEST without a tag")
-    return reference
-
-
-def _repository(text: str) -> Reference:
-    reference = Reference.parse(text)
-    if reference.digest is not None or reference.tag is not None:
-        raise MalformedError(f"found {quote(text)}, expected a repository without tag and digest")
     return reference
 
 

@@ -139,7 +139,7 @@ def _context(fields: Fields) -> Context:
 def _layouts(fields: Fields, directory: Path) -> tuple[tuple[Reference, Path], ...]:
     found: dict[Reference, Path] = {}
     for section in fields.sections("layouts"):
-        repository = section.parsed("repository", _repository)
+        repository = section.parsed("repository", Reference.parse_repository)
         layout = section.text("directory")
         section.finish()
         if repository is not None and repository in found:
@@ -147,13 +147,6 @@ def _layouts(fields: Fields, directory: Path) -> tuple[tuple[Reference, Path], .
         elif repository is not None:
             found[repository] = directory / layout
     return tuple(found.items())
-
-
-def _repository(text: str) -> Reference:
-    reference = Reference.parse(text)
-    if reference.tag is not None or reference.digest is not None:
-        raise MalformedError(f"found {quote(text)}, expected a repository without tag and digest")
-    return reference
 
 
 def _mount(fields: Fields, directory: Path) -> Mount:

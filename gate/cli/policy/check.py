@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gate.cli import options
-from gate.cli.images import LAYOUT_PREFIX
 from gate.cli.policy.mounts import add_mount_option
 from gate.core import limits
 from gate.core.errors import ConfigError, MalformedError
 from gate.core.findings import Finding, Path, Severity, error, warning
 from gate.core.lint import lint, unmatched
-from gate.core.oci import Reference
+from gate.core.oci import LAYOUT_PREFIX, Reference
 from gate.core.policy import NoMatch, Policy
 from gate.core.quote import plain, quote
 from gate.files import read_bounded

@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from gate import __version__
-from gate.cli import COMMANDS, main
+from gate.cli import COMMANDS, main, verify
 from gate.cli.options import flag
+from gate.cli.policy import ACTIONS
+from gate.core.reasons import Reason
+from gate.core.verdict import CandidateResult, Decision, Denied, RuleResult, Verified
+from gate.core.verdict import Signer as Voucher
 from gate.demo.signer import Signer
 from gate.settings import DEFAULTS, Settings
 from tests.fakes import reviews
@@ -207,10 +211,15 @@ def imported_by(*words: str) -> set[str]:
     return {line.partition(".")[0] for line in done.stderr.splitlines()}
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_help_waits_for_no_heavy_library(command: str) -> None:
-    heavy = {"flask", "gunicorn", "requests", "urllib3", "oras", "kubernetes", "google", "sigstore"}
-    assert not imported_by(command, "--help") & heavy
+HELPS = [[], *([name] for name in COMMANDS), *(["policy", name] for name in ACTIONS), ["registry", "check"]]
+
+
+@pytest.mark.parametrize("words", HELPS, ids=" ".join)
+def test_help_waits_for_no_heavy_library(words: list[str]) -> None:
+    heavy = {"flask", "gunicorn", "requests", "urllib3", "oras", "kubernetes", "google", "sigstore", "tuf"}
+    modules = imported_by(*words, "--help")
+    assert "argparse" in modules
+    assert not modules & heavy
 
 
 def test_a_verdict_by_key_imports_neither_sigstore_nor_kubernetes_nor_a_web_server(key: str, tmp_path: Path) -> None:
@@ -261,3 +270,11 @@ def test_a_bug_is_code_2_and_never_looks_like_a_denial(
     assert main(["verify", *policy, f"x.invalid/y@{DIGEST}"]) == 2
     said = capsys.readouterr().err
     assert re.fullmatch(r"gate verify: a bug in gate: TypeError at gate/cli/verify\.py:\d+\n", said)
+
+
+def test_what_a_verdict_names_cannot_write_on_the_terminal() -> None:
+    signed = CandidateResult("bundle", "x", Reason.VERIFIED, "", Voucher("\x1b[2J", "key"))
+    decision = Decision(
+        Denied(Reason.NO_RULE, "no-rule: x"), (RuleResult("r", "enforce", Verified("", ()), (signed,)),)
+    )
+    assert verify.as_text("oci:\x1b[2J", decision).replace("\n", "").isprintable()

@@ -35,9 +35,15 @@ def test_what_could_hide_or_forge_text_is_escaped(text: str, quoted: str) -> Non
     assert quote(text) == quoted
 
 
-@pytest.mark.parametrize("text", ["\x1b[2J", "a\nb", "\u202e", "", "a" * (QUOTED_LIMIT + 1)])
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\nb", "\u202e", "näme", "a b", "", "a" * (QUOTED_LIMIT + 1)])
 def test_a_name_that_is_odd_is_quoted_in_a_list(text: str) -> None:
     assert plain(text) == quote(text)
+
+
+def test_a_list_may_have_longer_names() -> None:
+    name = "a" * (QUOTED_LIMIT + 1)
+    assert plain(name, len(name)) == name
+    assert plain(name, QUOTED_LIMIT) == quote(name)
 
 
 @pytest.mark.parametrize("text", ["policy.yaml", "a" * QUOTED_LIMIT])
