@@ -1,8 +1,8 @@
 """Events on RootSyncs and RepoSyncs, written in the background: best effort, and never in the way of a review.
 
 Whoever reaches the webhook may send a review of an object that is not there, so an Event is written only after the API
-server has shown the object with that uid. Replicas say the same under the same name: it is written once, and then its
-time is renewed.
+server has shown the object with that uid, and only then counts against any limit. Replicas say the same under the same
+name: it is written once, and then its time is renewed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import hashlib
 import logging
 import queue
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from gate.core import strictjson
 from gate.core.errors import ConfigError, GateError, UnavailableError
@@ -24,10 +24,10 @@ from gate.core.strictjson import Object
 from gate.kube.api import ANSWER_BYTES, UNAVAILABLE, KubernetesApi
 from gate.kube.syncs import KINDS
 
-WAITING = 256  # events that wait to be written; more are dropped
+WAITING = 256  # events of one reason that wait to be written; more are dropped
 REPEAT_SECONDS = 300.0  # until the same is said again: an API server forgets an Event after an hour
 OBJECT_BURST, OBJECT_SECONDS = 5, 60.0  # of one object: so many different events at once, then one in so many seconds
-BURST, SECONDS = 50, 1.0  # of all objects together, as a process
+BURST, SECONDS = 50, 1.0  # of all objects together, as a process: of each reason, so that none drowns another
 REMEMBERED = 4096  # events, and objects, of which it is known when they were last written
 TIMEOUT_SECONDS = 5.0  # one wait for the API server
 MESSAGE_BYTES = 1024  # events.k8s.io/v1, note
@@ -71,38 +71,44 @@ class _Bucket:
     left: float
     at: float
 
-    def take(self, burst: int, seconds: float, now: float) -> bool:
+    def has(self, burst: int, seconds: float, now: float) -> bool:
         self.left = min(burst, self.left + (now - self.at) / seconds)
         self.at = now
-        if self.left < 1:
-            return False
-        self.left -= 1
-        return True
+        return self.left >= 1
 
 
 @dataclass(slots=True)
 class Limits:
-    """Which events are worth writing now; not thread safe."""
+    """Which events are worth writing now; not thread safe. Each reason has a budget of its own."""
 
-    _all: _Bucket = field(default_factory=lambda: _Bucket(BURST, 0.0))
-    _objects: OrderedDict[str, _Bucket] = field(default_factory=OrderedDict)
+    _all: dict[str, _Bucket] = field(default_factory=dict)
+    _objects: OrderedDict[tuple[str, str], _Bucket] = field(default_factory=OrderedDict)
     _said: OrderedDict[str, float] = field(default_factory=OrderedDict)
 
-    def admit(self, event: Event, now: float) -> bool:
-        """Return whether ``event`` is to be written at ``now`` (monotonic, in seconds), and count it if so."""
+    def allow(self, event: Event, now: float) -> bool:
+        """Return whether ``event`` may be written at ``now`` (monotonic, in seconds); nothing is counted."""
         said = self._said.get(event.digest)
         if said is not None and now - said < REPEAT_SECONDS:
             return False
-        of_object = self._objects.setdefault(event.uid, _Bucket(OBJECT_BURST, now))
-        _use(self._objects, event.uid)
-        if not of_object.take(OBJECT_BURST, OBJECT_SECONDS, now) or not self._all.take(BURST, SECONDS, now):
-            return False
+        of_object, of_all = self._objects.get((event.reason, event.uid)), self._all.get(event.reason)
+        return (of_object is None or of_object.has(OBJECT_BURST, OBJECT_SECONDS, now)) and (
+            of_all is None or of_all.has(BURST, SECONDS, now)
+        )
+
+    def count(self, event: Event, now: float) -> None:
+        """Count ``event``, which is allowed, as written at ``now``."""
+        of_object = event.reason, event.uid
+        self._objects.setdefault(of_object, _Bucket(OBJECT_BURST, now)).left -= 1
+        _use(self._objects, of_object)
+        self._all.setdefault(event.reason, _Bucket(BURST, now)).left -= 1
         self._said[event.digest] = now
         _use(self._said, event.digest)
-        return True
 
 
-def _use(kept: OrderedDict[str, Any], name: str) -> None:
+_Name = TypeVar("_Name")
+
+
+def _use(kept: OrderedDict[_Name, Any], name: _Name) -> None:
     """Make ``name`` the last that is forgotten, and forget what is too much."""
     kept.move_to_end(name)
     if len(kept) > REMEMBERED:
@@ -117,19 +123,21 @@ class Events:
         self._api = api
         self._clock = clock
         self._now = now
-        self._lock = threading.Lock()  # guards the limits and the thread; never held while anything is waited for
+        self._lock = threading.Lock()  # guards what follows; never held while anything is waited for
         self._limits = Limits()
-        self._waiting: queue.Queue[Event] = queue.Queue(WAITING)
+        self._waiting: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._offered: defaultdict[str, set[str]] = defaultdict(set)  # by reason, the digests of what waits
         self._thread: threading.Thread | None = None
         self._problem: str | None = None
 
     def offer(self, event: Event) -> None:
         """Write ``event`` some time soon, or never: returns at once, and raises nothing."""
         with self._lock:
-            # A full queue is looked for first: what is dropped must not count as said.
-            if self._waiting.full() or not self._limits.admit(event, self._clock()):
+            offered = self._offered[event.reason]
+            if event.digest in offered or len(offered) >= WAITING or not self._limits.allow(event, self._clock()):
                 return
-            self._waiting.put_nowait(event)
+            offered.add(event.digest)
+            self._waiting.put(event)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="events", daemon=True)
                 self._thread.start()
@@ -150,10 +158,18 @@ class Events:
                 self._problem = f"events cannot be written: {error.message}"
             else:
                 self._problem = None
+            finally:
+                with self._lock:
+                    self._offered[event.reason].discard(event.digest)
 
     def _write(self, event: Event) -> None:
-        if not self._is_live(event):
+        with self._lock:
+            allowed = self._limits.allow(event, self._clock())  # others were written while it waited
+        # What is not there is counted nowhere: whoever invents objects must not silence those that exist.
+        if not allowed or not self._is_live(event):
             return
+        with self._lock:
+            self._limits.count(event, self._clock())
         at = format_instant(self._now())
         place = {"namespace": event.namespace}
         status = self._api.create(_EVENTS, place, _document(event, at), TIMEOUT_SECONDS).status

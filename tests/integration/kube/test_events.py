@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gate.kube.api import KubernetesApi
-from gate.kube.events import MESSAGE_BYTES, WAITING, Event, Events
+from gate.kube.events import BURST, MESSAGE_BYTES, WAITING, Event, Events
 from tests.fakes.hostile import Answer, Hostile, Raw, Reply, Seen, as_json
 
 EVENT = Event("RepoSync", "team-a", "repo-sync", "uid-1", "SyncDenied", "no signatures found")
@@ -170,9 +170,29 @@ def test_whoever_offers_waits_for_nobody_and_what_is_too_much_is_dropped(
         clock.at = 1000.0 * number  # so that no limit but the queue's applies
         events.offer(replace(EVENT, message=str(number)))
     assert time.monotonic() - started < 2
-    assert events._waiting.qsize() == WAITING
+    until(lambda: events._waiting.qsize() == WAITING - 1)  # the first is being looked at
+    events.offer(replace(EVENT, reason="ExceptionUsed"))
+    assert events._waiting.qsize() == WAITING  # of each reason so many wait
     stalled.set()
     until(events._waiting.empty)
+
+
+def test_what_waits_already_does_not_wait_twice(events: Events, cluster: Hostile, stalled: threading.Event) -> None:
+    for _ in range(10):
+        events.offer(replace(EVENT, message="first"))
+        events.offer(EVENT)
+    until(lambda: events._waiting.qsize() == 1)
+    stalled.set()
+    sent(cluster, 4)
+
+
+def test_objects_that_are_not_there_use_up_nothing_of_those_that_are(events: Events, cluster: Hostile) -> None:
+    for number in range(2 * BURST):
+        events.offer(replace(EVENT, uid=f"invented-{number}"))
+    events.offer(EVENT)
+    seen = sent(cluster, 2 * BURST + 2)
+    assert [each.path for each in seen if each.method == "POST"] == [LIST]
+    assert json.loads(seen[-1].body)["involvedObject"]["uid"] == "uid-1"
 
 
 def test_no_thread_is_started_before_there_is_something_to_say(api: KubernetesApi, clock: Clock) -> None:

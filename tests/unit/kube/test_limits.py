@@ -22,14 +22,22 @@ EVENT = Event("RootSync", "config-management-system", "edge", "uid-1", "SyncDeni
 
 
 def admitted(limits: Limits, events: list[Event], now: float = 0.0) -> int:
-    return sum(limits.admit(event, now) for event in events)
+    return sum(admit(limits, event, now) for event in events)
+
+
+def admit(limits: Limits, event: Event, now: float) -> bool:
+    """Return whether the event is written, and count it if so."""
+    allowed = limits.allow(event, now)
+    if allowed:
+        limits.count(event, now)
+    return allowed
 
 
 def test_the_same_is_said_again_only_after_a_while() -> None:
     limits = Limits()
-    assert limits.admit(EVENT, 0.0)
-    assert not limits.admit(EVENT, REPEAT_SECONDS - 0.1)
-    assert limits.admit(EVENT, REPEAT_SECONDS)
+    assert admit(limits, EVENT, 0.0)
+    assert not admit(limits, EVENT, REPEAT_SECONDS - 0.1)
+    assert admit(limits, EVENT, REPEAT_SECONDS)
 
 
 @pytest.mark.parametrize("name", ["kind", "namespace", "name", "uid", "reason", "message"])
@@ -48,7 +56,7 @@ def test_one_object_is_said_a_few_things_about_at_once_and_then_one_a_minute() -
     changing = [replace(EVENT, message=str(number)) for number in range(20)]
     assert admitted(limits, changing) == OBJECT_BURST
     assert admitted(limits, changing[OBJECT_BURST:], OBJECT_SECONDS) == 1
-    assert limits.admit(replace(EVENT, uid="uid-2"), OBJECT_SECONDS)
+    assert admit(limits, replace(EVENT, uid="uid-2"), OBJECT_SECONDS)
 
 
 def test_all_objects_together_are_not_said_more_about_than_a_process_may() -> None:
@@ -61,17 +69,34 @@ def test_all_objects_together_are_not_said_more_about_than_a_process_may() -> No
 def test_what_was_not_written_does_not_count_as_said() -> None:
     limits = Limits()
     admitted(limits, [replace(EVENT, uid=f"other-{number}") for number in range(BURST)])
-    assert not limits.admit(EVENT, 0.0)
-    assert limits.admit(EVENT, SECONDS)
+    assert not admit(limits, EVENT, 0.0)
+    assert admit(limits, EVENT, SECONDS)
+
+
+def test_what_is_not_written_is_counted_nowhere() -> None:
+    limits = Limits()
+    admit(limits, EVENT, 0.0)
+    for number in range(2 * REMEMBERED):
+        assert limits.allow(replace(EVENT, uid=f"invented-{number}"), 0.0)
+    assert admitted(limits, [replace(EVENT, uid=f"uid-{number}") for number in range(BURST)]) == BURST - 1
+    assert not limits.allow(EVENT, 0.0)
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["of one object", "of all"])
+def test_what_is_denied_leaves_the_use_of_an_exception_its_own_budget(same: bool) -> None:
+    limits = Limits()
+    denied = [replace(EVENT, uid="uid-1" if same else f"uid-{number}", message=str(number)) for number in range(100)]
+    used = [replace(each, reason="ExceptionUsed") for each in denied]
+    assert admitted(limits, denied) == admitted(limits, used) == (OBJECT_BURST if same else BURST)
 
 
 def test_what_is_remembered_is_bounded_also_of_what_is_not_said() -> None:
     limits = Limits()
     for number in range(REMEMBERED + 10):
-        limits.admit(replace(EVENT, uid=f"uid-{number}"), 0.0)
+        admit(limits, replace(EVENT, uid=f"uid-{number}"), 0.0)
     assert len(limits._objects) == REMEMBERED
     for number in range(REMEMBERED + 10):
-        limits.admit(replace(EVENT, uid=f"other-{number}"), 1000.0 * number)
+        admit(limits, replace(EVENT, uid=f"other-{number}"), 1000.0 * number)
     assert len(limits._said) == REMEMBERED
 
 
