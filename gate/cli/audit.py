@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 from gate.cli import options
 from gate.core.quote import QUOTED_LIMIT, plain
 from gate.core.report import verdict_name
-from gate.core.verdict import REFUSING, Decision
+from gate.core.verdict import Decision
 from gate.fronts.audit import Question, Row, Synced, config_sync_asks, counts, describe_row, examine, severity
 
 if TYPE_CHECKING:  # help does not wait for a Kubernetes client
@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what syncs; return 1 if anything is denied or Config Sync never asks, else 2 if anything could not be told.
+    """Print what syncs; return 1 if anything syncs that should not or unasked, else 2 if anything could not be told.
 
     Nothing is printed unless every object could be listed: a GateError says why not.
     """
@@ -91,9 +91,12 @@ def show_progress(stream: TextIO, done: int, total: int) -> None:
 
 
 def exit_code(rows: Sequence[Row], manager: ConfigSync) -> int:
-    """Return 1 if anything is denied or Config Sync never asks, else 2 if anything could not be told, else 0."""
+    """Return 1 if anything is denied or let pass unverified for now, or if Config Sync never asks; else 2 or 0.
+
+    2 is where anything could not be told. What the policy allows for good (a git source, a rule that passes) is 0.
+    """
     found = counts(rows)
-    if found["denied"] or asks(manager) is False:
+    if found["denied"] or any(row.lenient for row in rows) or asks(manager) is False:
         return EXIT_FINDINGS
     return EXIT_UNKNOWN if found["unavailable"] else EXIT_OK
 
@@ -108,10 +111,14 @@ def as_text(rows: Sequence[Row], manager: ConfigSync) -> str:
     cells = [("VERDICT", "REASON", "OBJECT", "SYNCED NOW"), *map(_cells, rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(3)]
     lines = ["  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in cells]
-    verdicts = [row.decision.verdict for row in rows]
-    lines += dict.fromkeys(verdict.message for verdict in verdicts if isinstance(verdict, REFUSING))
+    lines += dict.fromkeys(_finding(row.decision) for row in rows if row.lenient or not row.decision.admits)
     summary = ", ".join(f"{number} {verdict}" for verdict, number in counts(rows).items())
     return "\n".join([*lines, f"objects: {len(rows)} ({summary})", f"Config Sync: {_describe(manager)}"])
+
+
+def _finding(decision: Decision) -> str:
+    """Return why it should not sync: in place of why it does all the same, what would be said without that."""
+    return decision.verdict.message if decision.refused is None else decision.refused.message
 
 
 def _cells(row: Row) -> tuple[str, str, str, str]:

@@ -24,6 +24,7 @@ from gate.core.strictjson import Json, Object, expect_object, expect_string
 from gate.core.subjects import Subject
 from gate.core.verdict import Decision, Denied, Exempt, Unavailable
 from gate.fronts import admission, configsync
+from gate.fronts.notices import LENIENT
 from gate.fronts.syncs import (
     GROUP,
     IMAGE_TO_SYNC,
@@ -92,6 +93,14 @@ class Row:
 
     synced: Synced
     decision: Decision
+
+    @property
+    def lenient(self) -> bool:
+        """Whether it syncs unverified for now: by a rollout, an exception, a mode or an outage that is let pass."""
+        verdict = self.decision.verdict
+        return isinstance(verdict, Exempt) and (
+            verdict.reason in LENIENT or bool(verdict.warnings) or self.decision.refused is not None
+        )
 
     @classmethod
     def of(cls, synced: Synced, decision: Decision) -> Self:

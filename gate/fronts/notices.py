@@ -11,7 +11,7 @@ from gate.kube.events import Event
 
 DENIED, EXCEPTION_USED, UNVERIFIED = "SyncDenied", "ExceptionUsed", "SyncUnverified"
 # Written-down choices that end one day, or that nobody means to be used every day.
-_LENIENT = frozenset({Reason.EXCEPTION, Reason.ROLLOUT, Reason.WARNED, Reason.FAILED_OPEN})
+LENIENT = frozenset({Reason.EXCEPTION, Reason.ROLLOUT, Reason.WARNED, Reason.FAILED_OPEN})
 
 
 def notice(review: Review, answer: Answer) -> Event | None:
@@ -36,7 +36,7 @@ def _event_reason(answer: Answer) -> str | None:
         return DENIED
     if answer.reason is Reason.EXCEPTION:
         return EXCEPTION_USED
-    return UNVERIFIED if answer.reason in _LENIENT or answer.warnings else None
+    return UNVERIFIED if answer.reason in LENIENT or answer.warnings else None
 
 
 def _uid(held: Object | None) -> str | None:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from gate.cli import main
-from gate.cli.audit import decide_all, show_progress
+from gate.cli.audit import as_text, decide_all, exit_code, show_progress
 from gate.core.reasons import Reason
-from gate.core.verdict import Decision, Denied
-from gate.fronts.audit import Question, examine
+from gate.core.verdict import Decision, Denied, Exempt
+from gate.fronts.audit import Question, Row, examine
+from gate.kube.syncs import ConfigSync
 from tests.fakes import reviews
 from tests.fakes.audits import synced
 from tests.fakes.engine import POLICY
@@ -64,3 +65,34 @@ def test_progress_is_for_a_terminal_and_leaves_no_line_behind() -> None:
     assert "1 of 2" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[K")
     assert file.getvalue() == ""
+
+
+REFUSED = Denied(Reason.NO_SIGNATURE, "no signatures found for it")
+ASKS = ConfigSync("gcr.io/config-management-release/reconciler-manager:v1.20.0", "")
+
+
+def row(reason: Reason, *, refused: Denied | None = None, warnings: tuple[str, ...] = ()) -> Row:
+    (found,) = [examine("RootSync", synced(reviews.oci(), "a" * 64), POLICY, datetime(2026, 1, 1, tzinfo=UTC))]
+    return Row.of(found, Decision(Exempt(reason, f"{reason}: let pass", warnings), refused=refused))
+
+
+@pytest.mark.parametrize(
+    ("only", "finding"),
+    [
+        (row(Reason.EXCEPTION, refused=REFUSED), REFUSED.message),
+        (row(Reason.ROLLOUT, refused=REFUSED), REFUSED.message),
+        (row(Reason.WARNED), "warned: let pass"),
+        (row(Reason.FAILED_OPEN), "failed-open: let pass"),
+        (row(Reason.STATIC_PASS, warnings=("a rule only warns",)), "static-pass: let pass"),
+    ],
+)
+def test_what_is_let_pass_unverified_for_now_is_a_finding_and_told(only: Row, finding: str) -> None:
+    assert exit_code([only], ASKS) == 1
+    assert finding in as_text([only], ASKS).splitlines()
+
+
+@pytest.mark.parametrize("reason", [Reason.STATIC_PASS, Reason.GIT, Reason.NO_DIGEST_YET])
+def test_what_the_policy_allows_for_good_is_no_finding(reason: Reason) -> None:
+    only = row(reason)
+    assert exit_code([only], ASKS) == 0
+    assert only.decision.verdict.message not in as_text([only], ASKS).splitlines()
