@@ -267,3 +267,6 @@ UNAVAILABLE = frozenset(
         *(Reason.BUSY, Reason.INTERNAL),
     }
 )
+
+# Written-down choices that end one day, or that nobody means to be used every day: what syncs by them is not verified.
+LENIENT = frozenset({Reason.EXCEPTION, Reason.ROLLOUT, Reason.WARNED, Reason.FAILED_OPEN})

@@ -18,13 +18,12 @@ from gate.core.errors import MalformedError
 from gate.core.oci import Digest
 from gate.core.policy import BreakGlass, Context, Policy, Rule
 from gate.core.quote import quote
-from gate.core.reasons import Reason
+from gate.core.reasons import LENIENT, Reason
 from gate.core.report import describe
 from gate.core.strictjson import Json, Object, expect_object, expect_string
 from gate.core.subjects import Subject
 from gate.core.verdict import Decision, Denied, Exempt, Unavailable
 from gate.fronts import admission, configsync
-from gate.fronts.notices import LENIENT
 from gate.fronts.syncs import (
     GROUP,
     IMAGE_TO_SYNC,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gate.core.reasons import Reason
+from gate.core.reasons import LENIENT, Reason
 from gate.core.strictjson import Object
 from gate.fronts.admission import Review
 from gate.fronts.answers import Answer
@@ -10,8 +10,6 @@ from gate.fronts.syncs import GROUP, REPO_SYNC, ROOT_SYNC
 from gate.kube.events import Event
 
 DENIED, EXCEPTION_USED, UNVERIFIED = "SyncDenied", "ExceptionUsed", "SyncUnverified"
-# Written-down choices that end one day, or that nobody means to be used every day.
-LENIENT = frozenset({Reason.EXCEPTION, Reason.ROLLOUT, Reason.WARNED, Reason.FAILED_OPEN})
 
 
 def notice(review: Review, answer: Answer) -> Event | None:

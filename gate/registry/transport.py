@@ -173,7 +173,7 @@ class Transport:
 
     def _queue(self, deadline: Deadline) -> None:
         """Wait for a place; what passes the deadline in gate's own queue says nothing about the registry: no outage."""
-        got = self._slots.acquire(timeout=deadline.remaining())
+        got = self._slots.acquire(timeout=max(deadline.at - deadline.clock(), 0.0))
         if got and deadline.clock() < deadline.at:
             return
         if got:

@@ -73,6 +73,9 @@ ONLY_LIBRARY = {
     "expired-ca-root_deny/0",
     "expired-ca-window_deny/0",
     "entry-after-log-window_deny/0",
+    "entry-after-log-window-unpromised_deny/0",
+    "entry-after-log-window-invented-time_deny/0",
+    "entry-after-log-window-rekor2_deny/0",
 }
 
 
@@ -148,7 +151,7 @@ def library_says(question: Question, folder: Path) -> Answer:
             verifier.verify_artifact(hashed, bundle, AnyIdentity())
             return Answer.ACCEPTED
         _, payload = verifier.verify_dsse(bundle, AnyIdentity())
-    except (InvalidBundle, TypeError, x509.ExtensionNotFound):  # TypeError: RSA and Ed25519
+    except (InvalidBundle, TypeError, KeyError, x509.ExtensionNotFound):  # RSA, Ed25519; a TLS feature
         return Answer.UNREADABLE
     except Error:
         return Answer.REFUSED
