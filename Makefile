@@ -27,7 +27,7 @@ $(VENV)/.developed: $(VENV)/.installed requirements-dev.lock
 demo: $(VENV)/.installed  ## gate at work on this machine: no cluster, no root
 	$(BIN)/gate demo
 
-test: $(VENV)/.developed  ## unit and integration tests: no network, under 90 seconds
+test: $(VENV)/.developed  ## unit and integration tests: no network, about four minutes on two cores
 	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 e2e: $(VENV)/.developed tools  ## real API server, registries and cosign
