@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from cryptography import x509
@@ -24,6 +25,7 @@ from gate.core.oci import Digest
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.core.signature import UntrustedSignature
+from gate.core.trust import Window, parse_trusted_root
 from gate.core.verdict import Signer as Voucher
 from gate.demo.signer import Signer
 from tests.fakes.keyless import (
@@ -97,6 +99,29 @@ def test_a_refused_identity_is_told_as_the_certificate_has_it() -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_signature_without_a_certificate_is_refused_though_its_key_is_logged(layout: Layout) -> None:
     assert reason(BOX.sign(layout, Holder(signer()), IMAGE, stamped=True)) is Reason.CERTIFICATE
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_logged_key_vouches_by_its_name_and_fingerprint(layout: Layout) -> None:
+    voucher = logged_key(ROOT, signer())
+    made = well_formed(BOX.sign(layout, Holder(signer()), IMAGE))
+    assert voucher.verify(made, IMAGE, NOW) == Voucher("release", voucher.key.fingerprint)
+
+
+def test_a_log_without_promises_was_in_use_when_it_was_stamped_or_for_a_key_still_is() -> None:
+    past = Window(NOW - 9 * 24 * HOUR, NOW - 24 * HOUR)
+    old = parse_trusted_root(BOX.trusted_root(logs=[replace(BOX.rekor2, window=past)]))
+    made, now = BOX.sign("bundle", BOX.enroll(), IMAGE, log=BOX.rekor2), keyless(ROOT)
+    assert reason(made, now) is Reason.VERIFIED
+    assert reason(made, keyless(old)) is Reason.LOG_ENTRY
+    for voucher, stamped in ((logged_key, False), (partial(logged_key, timestamp=True), True)):
+        made = BOX.sign("bundle", Holder(signer()), IMAGE, log=BOX.rekor2, stamped=stamped)
+        assert reason(made, voucher(ROOT, signer())) is Reason.VERIFIED
+        assert reason(made, voucher(old, signer())) is Reason.LOG_ENTRY
+    # Of a certificate without any time that is what is said, whatever its log.
+    assert reason(replace(BOX.sign("bundle", BOX.enroll(), IMAGE, log=BOX.rekor2), timestamps=()), keyless(old)) is (
+        Reason.NO_TIME
+    )
 
 
 # -- What is remembered

@@ -13,10 +13,10 @@ from gate.core.distinct import match_distinct
 from gate.core.errors import UnavailableError
 from gate.core.keys import Check, PublicKey, Signed
 from gate.core.oci import Digest, Reference
-from gate.core.policy import NoMatch, Rule, Signatures
+from gate.core.policy import NoMatch, Pass, Rule, Signatures
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence, RefusedCandidate
-from gate.core.verdict import Decision, Denied, Signer, Unavailable, Verified
+from gate.core.verdict import Decision, Denied, Exempt, Signer, Unavailable, Verified
 from gate.core.verify import decide
 from gate.demo.signer import Signer as Key
 from tests.fakes.signing import NOW, REPOSITORY, Image, authority, rule_for, signer
@@ -148,6 +148,23 @@ def test_everything_bad_at_once_denies_and_one_good_signature_among_it_verifies(
     all_bad = [sign for sign, _ in BAD] + [foreign_layer]
     assert not ask(image_with(*all_bad)).admits
     assert ask(image_with(*all_bad, by_tag)).admits
+
+
+@pytest.mark.parametrize(("no_match", "verdict"), [(NoMatch.DENY, Denied), (NoMatch.ALLOW, Exempt)])
+def test_what_no_rule_is_about_needs_no_digest_and_is_what_the_policy_says(no_match: NoMatch, verdict: type) -> None:
+    subject = Reference.parse("registry.example/acme/config:v1")
+    decision = decide(subject, Evidence(), (), no_match, NOW)
+    assert isinstance(decision.verdict, verdict)
+    assert subject.label in decision.verdict.message
+    assert (decision.rules, decision.subject) == ((), None)
+    with pytest.raises(ValueError, match="digest"):
+        decide(subject, Evidence(), (RULE,), no_match, NOW)
+
+
+def test_a_rule_that_passes_is_told_by_its_name_and_mode() -> None:
+    rule = Rule("by hand", RULE.match, Pass())
+    (result,) = ask(Image.push(), rule).rules
+    assert (result.name, result.mode, result.verdict.reason) == ("by hand", "enforce", Reason.STATIC_PASS)
 
 
 def test_nothing_at_all_denies() -> None:

@@ -1,13 +1,15 @@
-"""The chain of an older bundle holds no root: what is trusted comes from the trust root alone."""
+"""The chain of an older bundle: so many certificates, and no root, because trust comes from the trust root alone."""
 
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from gate.core import limits
 from gate.core.errors import MalformedError
 from gate.core.formats.sigstorebundle import BUNDLE_TYPE, VERSIONS, Bundle
 from gate.core.oci import Digest
@@ -36,3 +38,40 @@ def test_intermediates_may_come_along(media_type: str) -> None:
 def test_a_root_may_not(media_type: str) -> None:
     with pytest.raises(MalformedError, match=r"^the bundle carries a root certificate, and roots are trusted from"):
         certificates(media_type, LEAF.certificate, *SIGSTORE.ca.chain)
+
+
+@pytest.mark.parametrize("media_type", OLDER)
+@pytest.mark.parametrize("count", [0, 1, limits.CHAIN_CERTIFICATES, limits.CHAIN_CERTIFICATES + 1])
+def test_a_chain_has_one_to_eight_certificates(media_type: str, count: int) -> None:
+    chain = (LEAF.certificate,) * count
+    if count in (1, limits.CHAIN_CERTIFICATES):
+        assert certificates(media_type, *chain) == chain
+    else:
+        with pytest.raises(MalformedError, match=f"^the bundle has {count} certificates, not 1 to 8$"):
+            certificates(media_type, *chain)
+
+
+def test_the_newest_bundle_has_no_chain() -> None:
+    with pytest.raises(MalformedError, match=r"^the bundle carries a chain of certificates, and its version has exact"):
+        certificates(BUNDLE_TYPE, LEAF.certificate)
+
+
+@pytest.mark.parametrize("count", [limits.TIMESTAMPS, limits.TIMESTAMPS + 1])
+def test_a_bundle_has_at_most_eight_timestamps(count: int) -> None:
+    made = SIGSTORE.sign("bundle", LEAF, Digest.of(b"image"))
+    made = replace(made, timestamps=(b"a timestamp",) * count)
+    material = Bundle.parse(made.document()).material
+    if count == limits.TIMESTAMPS:
+        assert material.timestamps() == made.timestamps
+    else:
+        with pytest.raises(MalformedError, match=r"^the bundle's rfc3161Timestamps has 9 members, more than 8$"):
+            material.timestamps()
+
+
+@pytest.mark.parametrize("extra", ["hint", "chain"])
+def test_a_certificate_has_no_other_members(extra: str) -> None:
+    made = SIGSTORE.sign("bundle", LEAF, Digest.of(b"image"))
+    raw = base64.b64encode(LEAF.certificate.public_bytes(Encoding.DER)).decode()
+    for material in ({"certificate": {"rawBytes": raw, extra: ""}}, {"publicKey": {"hint": "x", "rawBytes": ""}}):
+        with pytest.raises(MalformedError, match="has the unknown member"):
+            Bundle.parse(made.document(verificationMaterial=material))
