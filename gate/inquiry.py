@@ -15,7 +15,7 @@ from typing import Protocol
 
 from gate.core.deadline import Deadline
 from gate.core.errors import MalformedError, UnavailableError
-from gate.core.keys import Check, PublicKey, Signed
+from gate.core.keys import Check
 from gate.core.oci import Digest, Reference
 from gate.core.platforms import Listing
 from gate.core.policy import Context, ImageException, Mode, OnUnavailable, Pass, Policy, Rule, Signatures
@@ -74,9 +74,11 @@ class Inquiry:
         except UnavailableError as error:
             return self._unread(image, error)
         except MalformedError as error:
-            return _malformed(image, error) if decision.admits else decision
+            return self._unless_undecided(image, decision, _malformed(image, error), always=True)
         if listing is not None and listing.synced != image.digest:
             return self._whole(image, listing)
+        if listing is None:
+            decision = self._unless_undecided(image, decision, _not_found(image))
         return decision if image.tag is None else self._tagged(image, image.digest, image.tag)
 
     def claimed(self, image: Reference, digest: Digest) -> Decision:
@@ -131,9 +133,11 @@ class Inquiry:
             listing = self._listing(tag)
         except UnavailableError as error:
             return self._unread(child, error)
-        except MalformedError:
-            listing = None  # so the tag names no index
-        if listing is None or not listing.lists(digest):
+        except MalformedError as error:  # so the tag names no index
+            return self._unless_undecided(child, self._settle(child), _malformed(child, error))
+        if listing is None:
+            return self._unless_undecided(child, self._settle(child), _not_found(child))
+        if not listing.lists(digest):
             return self._settle(child)
         return self._settle(child, (digest, listing.digest), listing.digest)
 
@@ -158,6 +162,18 @@ class Inquiry:
         if not listing.lists(digest):
             return _not_listed(child, pin)
         return self._settle(child, (digest, pin), pin)
+
+    def _unless_undecided(
+        self, subject: Reference, decision: Decision, refusal: Decision, *, always: bool = False
+    ) -> Decision:
+        """Return ``decision``, or ``refusal`` where it admits what a rule by digest may be about, or ``always``.
+
+        What is gone or no manifest may have been, or be tomorrow, an index that lists the subject.
+        """
+        undecided = any(rule.mode is Mode.ENFORCE for rule in self._undecided(subject))
+        if decision.admits and (always or undecided):
+            decision = refusal
+        return replace(decision, undecided=True)
 
     def _unread(self, subject: Reference, error: UnavailableError) -> Decision:
         """Return the decision on ``subject`` where it is not known what its tag names, or what it lists."""
@@ -204,14 +220,13 @@ class Inquiry:
         if parent is not None:
             evidence = replace(evidence, parent=Parent(parent, self._evidence(parent)))
         rules = self._rules(subject, parent)
-        decision = decide(subject, evidence, rules, self.policy.no_match, self.now(), self._in_time)
+        decision = decide(subject, evidence, rules, self.policy.no_match, self.now(), self.check, in_time=self._in_time)
         return replace(decision, kept=not self._asked and isinstance(decision.verdict, Verified))
 
-    def _in_time(self, key: PublicKey, signature: bytes, message: Signed) -> None:
-        """Check a signature, or raise UnavailableError when judging takes too long: anybody may push candidates."""
+    def _in_time(self) -> None:
+        """Return while there is time to judge, or raise UnavailableError: anybody may push candidates."""
         if self.deadline.passed(JUDGING_SECONDS):
             raise UnavailableError(Reason.DEADLINE, "there was no time left to judge every signature")
-        self.check(key, signature, message)
 
     def _evidence(self, digest: Digest) -> Evidence:
         return self._found.get(digest) or self.source.known(self.repository, digest) or Evidence()

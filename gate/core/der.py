@@ -22,6 +22,8 @@ def parse_certificate(der: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         _ = (certificate.subject, certificate.issuer, certificate.extensions)
+    except MemoryError:
+        raise  # which says nothing about the certificate
     except Exception as error:
         # Whatever it is: besides what the library documents (ValueError and its own errors) it has raised KeyError and
         # TypeError for extensions and names that somebody made up, and a certificate is anybody's bytes.

@@ -41,31 +41,39 @@ from gate.core.verdict import (
 _TELLING_LAST = (Reason.CERTIFICATE, Reason.BAD_SIGNATURE)
 
 
-def decide(
+def decide(  # noqa: PLR0913 (the last two are somebody else's answers, and have usual values)
     subject: Reference,
     evidence: Evidence,
     rules: Sequence[Rule],
     no_match: NoMatch,
     now: datetime,
     check: Check = PublicKey.verify,
+    *,
+    in_time: Callable[[], None] = lambda: None,
 ) -> Decision:
     """Return the decision on ``subject``, whose digest is what the evidence is about, under the rules that match it.
 
     Only a subject that no rule is about needs no digest. Where the evidence has an index that lists it, a rule may be
     satisfied by the index in its place; rules that match the index are among ``rules``.
-    ``now`` is an aware datetime; for ``check`` see KeyAuthority.verify(): it raises UnavailableError when there is no
-    time left to judge. Nothing is raised here: whatever keeps a rule from being satisfied is in the verdict.
+    ``now`` is an aware datetime; for ``check`` see KeyAuthority.verify(); ``in_time`` is asked before each candidate,
+    and raises UnavailableError when there is no time left. Nothing is raised here: whatever keeps a rule from being
+    satisfied is in the verdict.
     """
     if subject.digest is None:
         if rules:
             raise ValueError("a decision is about a digest")
         return Decision(unmatched(subject, no_match))
+
+    def ask(authority: Authority, candidate: UntrustedSignature, digest: Digest) -> Signer:
+        in_time()
+        return authority.verify(candidate, digest, now, check)
+
     decided = subject.at(subject.digest)
-    results = tuple(_judge(decided, subject.digest, evidence, rule, now, check) for rule in rules)
+    results = tuple(_judge(decided, subject.digest, evidence, rule, ask) for rule in rules)
     parent = evidence.parent
     if parent is not None:
         index = decided.at(parent.digest)
-        over = (_judge(index, parent.digest, parent.evidence, rule, now, check) for rule in rules)
+        over = (_judge(index, parent.digest, parent.evidence, rule, ask) for rule in rules)
         results = tuple(either(*pair, decided, parent.digest) for pair in zip(results, over, strict=True))
     verdict = combine(subject, tuple(zip(rules, results, strict=True)), no_match)
     return Decision(verdict, results, decided, None if parent is None else parent.digest)
@@ -77,13 +85,21 @@ def decide_unread(
     """Return the decision on ``subject`` where ``error`` kept from reading what it is: no signature counts."""
     digest = subject.digest or Digest.of(b"")  # there is no candidate that it would be compared with
     nothing = Evidence(unreadable=(error,))
-    results = tuple(_judge(subject, digest, nothing, rule, now, PublicKey.verify) for rule in rules)
+
+    def ask(authority: Authority, candidate: UntrustedSignature, digest: Digest) -> Signer:
+        return authority.verify(candidate, digest, now)
+
+    results = tuple(_judge(subject, digest, nothing, rule, ask) for rule in rules)
     verdict = combine(subject, tuple(zip(rules, results, strict=True)), no_match)
     return Decision(verdict, results, None if subject.digest is None else subject)
 
 
 def _judge(
-    subject: Reference, digest: Digest, evidence: Evidence, rule: Rule, now: datetime, check: Check
+    subject: Reference,
+    digest: Digest,
+    evidence: Evidence,
+    rule: Rule,
+    ask: Callable[[Authority, UntrustedSignature, Digest], Signer],
 ) -> RuleResult:
     """Return what one rule says of the evidence, its mode not yet applied; ``digest`` is that of ``subject``."""
     match rule.requirement:
@@ -95,7 +111,7 @@ def _judge(
         case Signatures() as wanted:
 
             def verify(authority: Authority, candidate: UntrustedSignature) -> Signer:
-                signer = authority.verify(candidate, digest, now, check)
+                signer = ask(authority, candidate, digest)
                 if rule.match_reference is MatchReference.REPOSITORY:
                     _require_repository(candidate, subject)
                 return signer

@@ -502,6 +502,27 @@ def test_an_unsigned_digest_that_names_no_manifest_is_denied_whatever_a_rule_let
     assert engine.ask(f"{IMAGE}@{garbage}", warning).verdict.reason is Reason.MALFORMED
 
 
+@pytest.mark.parametrize("mode", [Mode.ENFORCE, Mode.WARN])
+def test_what_is_gone_is_not_admitted_where_a_rule_by_digest_might_be_about_it(engine: Engine, mode: Mode) -> None:
+    index, child, _ = multi_platform(engine)
+    by_child, by_index = (policy(rule(Fail(), digest, mode=mode), rule(Pass())) for digest in (child, index))
+    assert engine.ask(f"{IMAGE}@{index}", by_child).admits is (mode is Mode.WARN)
+    assert claimed_of_tag(engine, child, by_index).admits is (mode is Mode.WARN)
+    engine.store.push_manifest(REPOSITORY, b"{", tag="v1")
+    engine.time += 60
+    assert claimed_of_tag(engine, child, by_index).admits is (mode is Mode.WARN)
+    missing = Digest.of(b"deleted")
+    assert engine.ask(f"{IMAGE}@{missing}", by_child).admits is (mode is Mode.WARN)
+    gone = Reference.parse(f"{IMAGE}:gone")
+    decision = engine.decide(Claimed(gone, child), by_index)
+    assert decision.admits is (mode is Mode.WARN)
+    assert decision.undecided
+    if mode is Mode.ENFORCE:
+        assert decision.verdict.reason is Reason.NOT_FOUND
+        excepted = replace(by_index, exceptions=(ImageException(at(child), SOON),))
+        assert not engine.decide(Claimed(gone, child), excepted).admits
+
+
 @pytest.mark.parametrize("signed", ["nothing", "index", "child", "other", "both"])
 def test_what_is_said_of_a_pin_is_said_again_of_what_is_claimed_of_it(engine: Engine, signed: str) -> None:
     index, child, other = multi_platform(engine)

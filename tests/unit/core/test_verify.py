@@ -103,9 +103,15 @@ def image_with(*signs: Sign) -> Image:
     return image
 
 
-def ask(image: Image, rule: Rule = RULE, *unreadable: UnavailableError, check: Check = PublicKey.verify) -> Decision:
+def ask(
+    image: Image,
+    rule: Rule = RULE,
+    *unreadable: UnavailableError,
+    check: Check = PublicKey.verify,
+    in_time: Callable[[], None] = lambda: None,
+) -> Decision:
     evidence = Evidence(image.evidence().candidates, unreadable)
-    return decide(image.reference, evidence, (rule,), NoMatch.DENY, NOW, check)
+    return decide(image.reference, evidence, (rule,), NoMatch.DENY, NOW, check, in_time=in_time)
 
 
 def results(decision: Decision) -> list[Reason]:
@@ -226,38 +232,32 @@ def test_without_proof_anything_unreadable_makes_it_unavailable_never_denied(
     assert problem.message in verdict.message
 
 
-def first_raises(error: Exception) -> Check:
-    """Return a check of signatures that raises ``error`` at the first."""
-    errors = [error]
-
-    def check(key: PublicKey, signature: bytes, message: Signed) -> None:
-        if errors:
-            raise errors.pop()
-        key.verify(signature, message)
-
-    return check
-
-
 def test_what_there_was_no_time_to_judge_is_unknown_and_what_was_proved_before_stands() -> None:
-    late = UnavailableError(Reason.DEADLINE, "there was no time")
-    verdict = ask(image_with(by_tag, by_bundle), check=first_raises(late)).verdict
+    times: list[bool] = []
+
+    def in_time() -> None:
+        if not times.pop(0):
+            raise UnavailableError(Reason.DEADLINE, "there was no time")
+
+    times[:] = [False]
+    verdict = ask(image_with(by_tag, by_bundle), in_time=in_time).verdict
     assert isinstance(verdict, Unavailable)
     assert (verdict.reason, verdict.outage) == (Reason.DEADLINE, False)
-
-    def second_raises(key: PublicKey, signature: bytes, message: Signed) -> None:
-        key.verify(signature, message)
-        checks.append(key)
-        if len(checks) > 1:
-            raise late
-
-    checks: list[PublicKey] = []
-    decision = ask(image_with(by_tag, by_bundle), check=second_raises)
+    times[:] = [True, False]
+    decision = ask(image_with(by_tag, by_bundle), in_time=in_time)
     assert isinstance(decision.verdict, Verified)
     assert results(decision) == [Reason.VERIFIED]
 
 
 def test_a_candidate_that_meets_a_bug_disables_no_other() -> None:
-    decision = ask(image_with(by_tag, by_bundle), check=first_raises(KeyError("a surprise")))
+    bugs = [KeyError("a surprise")]
+
+    def check(key: PublicKey, signature: bytes, message: Signed) -> None:
+        if bugs:
+            raise bugs.pop()
+        key.verify(signature, message)
+
+    decision = ask(image_with(by_tag, by_bundle), check=check)
     assert isinstance(decision.verdict, Verified)
     assert results(decision) == [Reason.MALFORMED, Reason.VERIFIED]
     message = "gate cannot judge this signature, which is a bug in gate (KeyError)"
