@@ -489,9 +489,10 @@ def test_a_single_root_may_issue_by_itself() -> None:
 
 
 def test_a_certificate_that_a_trust_root_lists_itself_has_no_issuer() -> None:
-    alone = root_of("alone")
-    assert assert_no_path(alone.chain[0], alone) == NO_PATH
-    assert assert_no_path(certify("top", None, x509.SubjectAlternativeName([x509.DNSName("a.example")])).chain[0], TOP)
+    itself = leaf()
+    with pytest.raises(UntrustedError) as caught:
+        find_issuer(itself, [], [CertificateAuthority((itself,), YEAR)], NOW)
+    assert (caught.value.reason, caught.value.message) == (Reason.CERTIFICATE, NO_PATH)
 
 
 def test_a_path_may_have_several_intermediates() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gate.core.authorities import KeyAuthority, KeylessAuthority
+from gate.core.authorities import KeyAuthority, KeylessAuthority, Outcome
 from gate.core.certificates import Identity
 from gate.core.errors import ConfigError
 from gate.core.oci import Digest, Reference
@@ -29,6 +30,7 @@ from gate.core.policy import (
     Term,
 )
 from gate.core.rfc3339 import parse_instant
+from gate.core.verdict import Signer
 from gate.trust.policyfile import load_key, load_key_policy, load_policy
 from tests.fakes.roots import FakeRoots, agrees
 from tests.fakes.signing import signer
@@ -348,3 +350,16 @@ def test_no_change_of_a_good_policy_raises_anything_but_config_error(
         load(directory, text[:start] + other + text[end:])
     except ConfigError as error:
         assert error.message
+
+
+def test_what_a_certificate_proves_is_remembered_by_each_authority_for_itself(directory: Path) -> None:
+    asked: list[str] = []
+
+    def ask(name: str) -> Outcome:
+        asked.append(name)
+        return Signer(name, "somebody")
+
+    first, second = (authority(directory, KEYLESS) for _ in range(2))
+    for name, each in (("first", first), ("second", second)) * 2:
+        assert each.memo(b"one question", partial(ask, name)) == Signer(name, "somebody")
+    assert asked == ["first", "second"]
