@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gate import compose
+from gate.compose import places
 from gate.core.errors import ConfigError
 from gate.demo import certificate
 from gate.demo.signer import Signer
@@ -91,7 +92,7 @@ def test_plain_http_is_for_the_hosts_of_the_command_line_alone(files: Path) -> N
     (files / "registries.yaml").write_text("- host: listed.example:5000\n")
     listed = settings(files, GATE_REGISTRIES=str(files / "registries.yaml"))
     named = compose.CommandLine(frozenset({"named.example:5000"}), plain_http=True)
-    entries = {entry.host: entry.plain_http for entry in compose._entries(listed, named)}
+    entries = {entry.host: entry.plain_http for entry in places.entries_of(listed, named)}
     assert entries == {"listed.example:5000": False, "named.example:5000": True}
 
 
@@ -144,5 +145,5 @@ def test_plain_http_drops_the_authorities_of_a_listed_host(files: Path) -> None:
     (files / "registries.yaml").write_text(f"- host: named.example:5000\n  caFile: {files / 'ca.pem'}\n")
     listed = settings(files, GATE_REGISTRIES=str(files / "registries.yaml"))
     named = compose.CommandLine(frozenset({"named.example:5000"}), plain_http=True)
-    (entry,) = compose._entries(listed, named)
+    (entry,) = places.entries_of(listed, named)
     assert (entry.plain_http, entry.ca_file) == (True, None)

@@ -12,7 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from gate import compose
+from gate.compose import places
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
 from gate.registry.sources import Sources
@@ -21,7 +21,7 @@ from tests.fakes.metadata import tell
 
 
 def main() -> None:
-    source = Sources(from_environment(), compose._in_a_pod(None)).build(None)
+    source = Sources(from_environment(), places.in_a_pod(None)).build(None)
     tell({"threads": threading.active_count(), "imported": imported()})
 
     def ask(host: str, seconds: float) -> dict[str, object]:

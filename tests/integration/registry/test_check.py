@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gate import compose
 from gate.cli import main
+from gate.compose import places
 from gate.core.oci import Digest
 from gate.demo import layouts, registry
 from gate.demo.signer import Signer
@@ -206,7 +206,7 @@ def test_in_gates_own_pod_a_host_counts_as_named_only_where_the_webhook_has_it_n
     mount.mkdir()
     (mount / "namespace").write_text("oci-webhook")
     (settings / "cosign.pub").write_bytes(Signer.generate().public_pem)
-    monkeypatch.setattr(compose, "SERVICE_ACCOUNT", mount)
+    monkeypatch.setattr(places, "SERVICE_ACCOUNT", mount)
     monkeypatch.setenv("GATE_AUTH", "anonymous")
     monkeypatch.setenv("GATE_KEY", str(settings / "cosign.pub"))
     code, printed = check(capsys, signed.image)
