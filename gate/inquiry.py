@@ -179,7 +179,7 @@ class Inquiry:
         """Return the decision on ``subject`` where it is not known what its tag names, or what it lists."""
         if subject.digest is None:
             rules = self.policy.matching(subject, self.context)
-            decision = decide_unread(subject, error, rules, self.policy.no_match, self.now())
+            decision = decide_unread(subject, error, rules, self.policy.no_match)
         else:
             self._settle(subject)
             found = self._evidence(subject.digest)
@@ -197,7 +197,7 @@ class Inquiry:
         """
         own = self._rules(child)
         rules = [rule for rule in self._rules(child, pin) if rule in own or not isinstance(rule.requirement, Pass)]
-        return decide_unread(child, error, rules, self.policy.no_match, self.now())
+        return decide_unread(child, error, rules, self.policy.no_match)
 
     def _settle(self, subject: Reference, order: Sequence[Digest] = (), parent: Digest | None = None) -> Decision:
         """Return the decision from what is known where that proves it, else from one search after the other.

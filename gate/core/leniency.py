@@ -51,7 +51,7 @@ def _heed(
     for rule in policy.rules:
         opens = outage and rule.on_unavailable is OnUnavailable.ALLOW
         refuses = isinstance(rule.requirement, Fail) and rule.mode is Mode.ENFORCE and not opens
-        if refuses and rule.match.digests and rule.match.may_match(asked.reference, context):
+        if refuses and rule.match.may_match(asked.reference, context):
             why = f"{answer.reason} does not admit it before it is known whether rule {quote(rule.name)} refuses it"
             return replace(refusal, message=f"{refusal.message}; {why}")
     return answer

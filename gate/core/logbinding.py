@@ -149,7 +149,7 @@ def _require_hashedrekord_v2(spec: Object, about: LoggedSignature) -> None:
     record = _member(spec, "hashedRekordV002")
     data = _member(record, "data")
     algorithm = _text(data, "algorithm")
-    about.require_digest(_V2_ALGORITHMS.get(algorithm, algorithm), _base64(data, "digest").hex())
+    about.require_digest(_V2_ALGORITHMS.get(algorithm, ""), _base64(data, "digest").hex())
     signature = _member(record, "signature")
     about.require_signature(_base64(signature, "content"))
     verifier = _member(signature, "verifier")

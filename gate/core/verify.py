@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeAlias
 
 from gate.core.authorities import Authority
 from gate.core.children import either
@@ -40,6 +41,9 @@ from gate.core.verdict import (
 # Of several authorities' refusals of one candidate the most telling is shown: bad-signature only says "another key".
 _TELLING_LAST = (Reason.CERTIFICATE, Reason.BAD_SIGNATURE)
 
+# Returns the signer, or raises UntrustedError; UnavailableError where there is no time left to ask.
+Verify: TypeAlias = Callable[[Authority, UntrustedSignature], Signer]
+
 
 def decide(  # noqa: PLR0913 (the last two are somebody else's answers, and have usual values)
     subject: Reference,
@@ -64,44 +68,38 @@ def decide(  # noqa: PLR0913 (the last two are somebody else's answers, and have
             raise ValueError("a decision is about a digest")
         return Decision(unmatched(subject, no_match))
 
-    def ask(authority: Authority, candidate: UntrustedSignature, digest: Digest) -> Signer:
-        in_time()
-        return authority.verify(candidate, digest, now, check)
+    def about(digest: Digest) -> Verify:
+        def verify(authority: Authority, candidate: UntrustedSignature) -> Signer:
+            in_time()
+            return authority.verify(candidate, digest, now, check)
+
+        return verify
 
     decided = subject.at(subject.digest)
-    results = tuple(_judge(decided, subject.digest, evidence, rule, ask) for rule in rules)
+    results = tuple(_judge(decided, evidence, rule, about(subject.digest)) for rule in rules)
     parent = evidence.parent
     if parent is not None:
         index = decided.at(parent.digest)
-        over = (_judge(index, parent.digest, parent.evidence, rule, ask) for rule in rules)
+        over = (_judge(index, parent.evidence, rule, about(parent.digest)) for rule in rules)
         results = tuple(either(*pair, decided, parent.digest) for pair in zip(results, over, strict=True))
     verdict = combine(subject, tuple(zip(rules, results, strict=True)), no_match)
     return Decision(verdict, results, decided, None if parent is None else parent.digest)
 
 
-def decide_unread(
-    subject: Reference, error: UnavailableError, rules: Sequence[Rule], no_match: NoMatch, now: datetime
-) -> Decision:
+def decide_unread(subject: Reference, error: UnavailableError, rules: Sequence[Rule], no_match: NoMatch) -> Decision:
     """Return the decision on ``subject`` where ``error`` kept from reading what it is: no signature counts."""
-    digest = subject.digest or Digest.of(b"")  # there is no candidate that it would be compared with
     nothing = Evidence(unreadable=(error,))
-
-    def ask(authority: Authority, candidate: UntrustedSignature, digest: Digest) -> Signer:
-        return authority.verify(candidate, digest, now)
-
-    results = tuple(_judge(subject, digest, nothing, rule, ask) for rule in rules)
+    results = tuple(_judge(subject, nothing, rule, _nobody) for rule in rules)
     verdict = combine(subject, tuple(zip(rules, results, strict=True)), no_match)
     return Decision(verdict, results, None if subject.digest is None else subject)
 
 
-def _judge(
-    subject: Reference,
-    digest: Digest,
-    evidence: Evidence,
-    rule: Rule,
-    ask: Callable[[Authority, UntrustedSignature, Digest], Signer],
-) -> RuleResult:
-    """Return what one rule says of the evidence, its mode not yet applied; ``digest`` is that of ``subject``."""
+def _nobody(_authority: Authority, _candidate: UntrustedSignature) -> Signer:
+    raise UntrustedError(Reason.WRONG_DIGEST, "it is not known which digest the signature would have to be about")
+
+
+def _judge(subject: Reference, evidence: Evidence, rule: Rule, ask: Verify) -> RuleResult:
+    """Return what one rule says of the evidence about ``subject``, its mode not yet applied."""
     match rule.requirement:
         case Pass():
             admits = f"{Reason.STATIC_PASS}: rule {quote(rule.name)} admits {subject.label}{_words(rule)}"
@@ -111,7 +109,7 @@ def _judge(
         case Signatures() as wanted:
 
             def verify(authority: Authority, candidate: UntrustedSignature) -> Signer:
-                signer = ask(authority, candidate, digest)
+                signer = ask(authority, candidate)
                 if rule.match_reference is MatchReference.REPOSITORY:
                     _require_repository(candidate, subject)
                 return signer
@@ -150,9 +148,7 @@ def _require_repository(signature: UntrustedSignature, subject: Reference) -> No
 
 
 def _try_authorities(
-    candidate: Candidate,
-    authorities: Sequence[Authority],
-    verify: Callable[[Authority, UntrustedSignature], Signer],
+    candidate: Candidate, authorities: Sequence[Authority], verify: Verify
 ) -> tuple[tuple[Signer, ...], CandidateResult]:
     """Return everybody who vouches by this one candidate, and what to say about it."""
     if isinstance(candidate, RefusedCandidate):

@@ -14,7 +14,10 @@ from gate.core.formats.sigstorebundle import BUNDLE_TYPE
 from gate.core.keys import parse_public_key
 from gate.core.oci import Digest
 from gate.core.reasons import Reason
-from tests.fakes.signing import NOW, signer
+from gate.demo import layouts
+from tests.fakes.keyless import keyless
+from tests.fakes.signing import signer
+from tests.fakes.sigstore import NOW, Sigstore
 
 ARTIFACT = b"a file"
 DIGEST = Digest.of(ARTIFACT)
@@ -45,6 +48,31 @@ def test_a_signature_of_a_file_or_its_digest_verifies(artifact: bytes | Digest, 
     assert read.claim.digests == (DIGEST,)
     assert read.document == bundle(message)
     assert AUTHORITY.verify(read, DIGEST, NOW).authority == "release"
+
+
+def test_an_envelope_is_about_the_subjects_of_its_statement_whatever_its_predicate() -> None:
+    box = Sigstore.create()
+    statement = layouts.statement([DIGEST], "https://slsa.dev/provenance/v1", layouts.STATEMENT_TYPE, {}, {})
+    made = box.sign("bundle", box.enroll(), DIGEST, content=statement, stamped=True)
+    raw = made.document()
+    for artifact in (ARTIFACT, DIGEST, b"another file"):  # the file itself is not looked at
+        read = read_artifact_signature(raw, artifact)
+        assert (read.format, read.message, read.signature, read.payload) == (
+            "bundle",
+            made.message,
+            made.signature,
+            statement,
+        )
+        assert (read.claim.digests, read.certified, read.document) == ((DIGEST,), True, raw)
+        assert read.material.entries() == made.entries
+        assert read.material.timestamps() == made.timestamps
+        assert keyless(box.trusted_root()).verify(read, DIGEST, NOW).authority == "dev"
+        with pytest.raises(UntrustedError) as caught:
+            keyless(box.trusted_root()).verify(read, Digest.of(b"another file"), NOW)
+        assert caught.value.reason is Reason.WRONG_DIGEST
+        with pytest.raises(UntrustedError) as caught:
+            AUTHORITY.verify(read, DIGEST, NOW)
+        assert caught.value.reason is Reason.CERTIFICATE
 
 
 def test_a_bundle_that_gives_another_digest_is_about_another_file() -> None:

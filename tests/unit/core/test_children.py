@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from gate.core.children import either
+from gate.core.combine import no_rule_message
 from gate.core.errors import UnavailableError
 from gate.core.oci import Digest
 from gate.core.policy import Fail, Mode, NoMatch, OnUnavailable, Pass, Rule, Signatures
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence, Parent
-from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verified
+from gate.core.verdict import Decision, Denied, Exempt, RuleResult, Unavailable, Verified
 from gate.core.verify import decide, decide_unread
 from gate.demo.signer import Signer as Key
 from tests.fakes.signing import NOW, REPOSITORY, Image, authority, evidence, rule_for, signer
@@ -149,6 +151,31 @@ def test_a_mode_is_applied_to_what_both_say() -> None:
     assert ask(warning, index=(STRANGER,)).verdict.reason is Reason.WARNED
 
 
+@pytest.mark.parametrize("mine", [Reason.UNTRUSTED, Reason.NO_SIGNATURE])
+def test_of_two_denials_the_one_that_says_more_is_told(mine: Reason) -> None:
+    own = RuleResult("release", "enforce", Denied(mine, "mine"))
+    over = RuleResult("release", "enforce", Denied(Reason.NOT_ENOUGH_SIGNERS, "the index's"))
+    child = Image.push().reference
+    told = either(own, over, child, INDEX).verdict
+    assert told == Denied(Reason.NOT_ENOUGH_SIGNERS, f"the index's (the index that lists {child})")
+    told = either(replace(own, verdict=over.verdict), replace(over, verdict=own.verdict), child, INDEX).verdict
+    assert told == Denied(Reason.NOT_ENOUGH_SIGNERS, f"the index's (listed by index {INDEX})")
+
+
+def test_of_two_that_could_not_be_read_one_is_told_whichever_is_the_index() -> None:
+    verdicts = [Unavailable(reason, str(reason)) for reason in (Reason.REGISTRY_UNAUTHORIZED, Reason.LIMIT)]
+    results = [RuleResult("release", "enforce", verdict) for verdict in verdicts]
+    for own, over in (results, reversed(results)):
+        assert either(own, over, Image.push().reference, INDEX).verdict.reason is Reason.LIMIT
+
+
+def test_an_index_that_vouches_is_told_with_everybody_who_signed_it() -> None:
+    child = Image.push().reference
+    assert ask(TWO, index=(RELEASE, SECOND)).verdict.message == (
+        f'verified: {child} is listed by index {INDEX}, which is signed for rule "{TWO.name}" by "release", "second"'
+    )
+
+
 # What is decided on is not known
 
 
@@ -157,9 +184,9 @@ def test_where_nothing_is_known_no_signature_counts_and_modes_and_outages_do() -
     tag = replace(subject, tag="v1", digest=None)
 
     def told(rule: Rule, error: UnavailableError = TIMEOUT) -> Reason:
-        decision = decide_unread(tag, error, (rule,), NoMatch.DENY, NOW)
+        decision = decide_unread(tag, error, (rule,), NoMatch.DENY)
         assert decision.subject is None
-        known = decide_unread(subject, error, (rule,), NoMatch.DENY, NOW)
+        known = decide_unread(subject, error, (rule,), NoMatch.DENY)
         assert known.subject == subject
         for each, label in ((decision, tag.label), (known, subject.label)):
             assert [result.name for result in each.rules] == [rule.name]
@@ -173,3 +200,9 @@ def test_where_nothing_is_known_no_signature_counts_and_modes_and_outages_do() -
     assert told(replace(RULE, on_unavailable=OnUnavailable.ALLOW), FORBIDDEN) is Reason.REGISTRY_UNAUTHORIZED
     assert told(rule_for(Fail())) is Reason.STATIC_FAIL
     assert told(rule_for(Pass())) is Reason.STATIC_PASS
+
+
+def test_where_nothing_is_known_and_no_rule_is_about_it_the_policy_says_what_then() -> None:
+    subject = Image.push().reference
+    assert decide_unread(subject, TIMEOUT, (), NoMatch.DENY).verdict == Denied(Reason.NO_RULE, no_rule_message(subject))
+    assert decide_unread(subject, TIMEOUT, (), NoMatch.ALLOW).verdict.reason is Reason.NO_RULE_ALLOWED

@@ -45,6 +45,7 @@ from tests.fakes.keyless import (
 )
 from tests.fakes.signing import authority, signer
 from tests.fakes.sigstore import ISSUER, NOW, SUBJECT, Holder, Layout, Made
+from tests.fakes.sigstore.bodies import hashedrekord_v2
 
 LAYOUTS: tuple[Layout, ...] = ("tag", "bundle")
 HOUR = timedelta(hours=1)
@@ -122,6 +123,32 @@ def test_a_log_without_promises_was_in_use_when_it_was_stamped_or_for_a_key_stil
     assert reason(replace(BOX.sign("bundle", BOX.enroll(), IMAGE, log=BOX.rekor2), timestamps=()), keyless(old)) is (
         Reason.NO_TIME
     )
+
+
+def test_a_log_without_promises_was_in_use_at_a_time_that_anything_else_proves() -> None:
+    spent = Window(NOW - 9 * 24 * HOUR, NOW + HOUR)
+    later = Window(NOW + HOUR)
+    used, unused = (
+        parse_trusted_root(BOX.trusted_root(logs=[BOX.rekor, replace(BOX.rekor2, window=window)]))
+        for window in (spent, later)
+    )
+    # For a key it is the promise of another log that proves a time, for a certificate a timestamp.
+    key = BOX.sign("bundle", Holder(signer()), IMAGE)
+    entry = BOX.rekor2.append(hashedrekord_v2(key), NOW)
+    key = replace(key, entries=(*key.entries, entry))
+    certificate = BOX.sign("bundle", BOX.enroll(), IMAGE, log=BOX.rekor2)
+    for made, voucher in ((key, partial(logged_key, key=signer())), (certificate, keyless)):
+        assert reason(made, voucher(used)) is Reason.VERIFIED
+        assert reason(made, voucher(unused)) is Reason.LOG_ENTRY
+
+
+@pytest.mark.parametrize("broken", [b"no timestamp", BOX.tsa.stamp(b"another signature", NOW)])
+def test_without_any_other_time_it_is_told_what_is_wrong_with_the_timestamp(broken: bytes) -> None:
+    made = replace(BOX.sign("bundle", BOX.enroll(), IMAGE, log=BOX.rekor2), timestamps=(broken,))
+    assert answer(read(made), keyless(ROOT)) == answer(read(made), BOTH)
+    why, message = answer(read(made), keyless(ROOT))
+    assert why is Reason.TIMESTAMP
+    assert message.startswith("a timestamp ")
 
 
 # -- What is remembered

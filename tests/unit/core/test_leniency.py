@@ -19,6 +19,7 @@ from gate.core.policy import (
     Mode,
     NoMatch,
     ObjectException,
+    OnUnavailable,
     Pass,
     Policy,
     Rule,
@@ -27,7 +28,7 @@ from gate.core.policy import (
     Term,
 )
 from gate.core.reasons import Reason
-from gate.core.subjects import Image
+from gate.core.subjects import Claimed, Image
 from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verified
 from tests.fakes.signing import NOW
 
@@ -141,6 +142,64 @@ def test_static_fail_beats_what_would_admit_although_something_else_was_refused(
 )
 def test_only_a_static_fail_that_is_enforced_about_this_image_beats_an_exception(rule: Rule) -> None:
     assert ask(policy(BY_IMAGE, rules=(rule,)), index=INDEX).admits
+
+
+def test_static_fail_of_the_index_that_is_only_claimed_beats_an_exception_for_the_manifest() -> None:
+    claimed = Claimed(REPOSITORY.at(INDEX), DIGEST)
+    weakened = policy(BY_IMAGE, rules=(refuses(Mode.ENFORCE, "**", INDEX),))
+    decision = soften(Decision(REFUSED, subject=IMAGE), claimed, EDGE, weakened, NOW)
+    assert decision.verdict.reason is Reason.STATIC_FAIL
+    assert str(INDEX) in decision.verdict.message
+
+
+# What is synced is not known
+
+BY_DIGEST = refuses(Mode.ENFORCE, "reg.io/**", OTHER)
+NO_ANSWER, FORBIDDEN = Unavailable(Reason.DEADLINE, "m", outage=True), Unavailable(Reason.DEADLINE, "m")
+
+
+def undecided(rule: Rule, verdict: Denied | Unavailable = REFUSED) -> Decision:
+    """Return what an exception makes of the refusal while a digest is unknown that the rule may be about."""
+    decision = Decision(verdict, subject=IMAGE, undecided=True)
+    return soften(decision, Image(REPOSITORY), EDGE, policy(BY_IMAGE, rules=(rule,)), NOW)
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        (BY_DIGEST, REFUSED),
+        (BY_DIGEST, NO_ANSWER),
+        (BY_DIGEST, FORBIDDEN),
+        (replace(BY_DIGEST, on_unavailable=OnUnavailable.ALLOW), REFUSED),
+        (replace(BY_DIGEST, on_unavailable=OnUnavailable.ALLOW), FORBIDDEN),
+    ],
+)
+def test_no_exception_admits_what_a_rule_by_a_digest_that_is_not_known_may_refuse(
+    rule: Rule, verdict: Denied | Unavailable
+) -> None:
+    why = 'exception does not admit it before it is known whether rule "known-bad" refuses it'
+    decision = undecided(rule, verdict)
+    assert decision.verdict == replace(verdict, message=f"{verdict.message}; {why}")
+    assert decision.refused is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        (replace(BY_DIGEST, mode=Mode.WARN), REFUSED),
+        (replace(BY_DIGEST, requirement=Pass()), REFUSED),
+        (refuses(Mode.ENFORCE, "other.io/**", OTHER), REFUSED),
+        (replace(BY_DIGEST, match=replace(BY_DIGEST.match, kinds=("RepoSync",))), REFUSED),
+        (replace(BY_DIGEST, on_unavailable=OnUnavailable.ALLOW), NO_ANSWER),
+    ],
+    ids=["warn", "pass", "elsewhere", "another kind", "open on outage"],
+)
+def test_an_exception_admits_what_no_rule_in_force_may_refuse_by_a_digest(
+    rule: Rule, verdict: Denied | Unavailable
+) -> None:
+    decision = undecided(rule, verdict)
+    assert decision.verdict.reason is Reason.EXCEPTION
+    assert decision.refused == verdict
 
 
 # Whom an exception is about

@@ -433,3 +433,11 @@ def test_no_member_of_a_body_may_be_something_else(
 def test_no_body_that_somebody_made_up_counts(body: bytes, kind: str) -> None:
     with pytest.raises((MalformedError, UntrustedError)):
         require_binding(body, ("hashedrekord", "0.0.1"), about(SIGNED[kind, "key"]))
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "SHA256", "SHA2_224", ""])
+def test_each_version_of_an_entry_has_its_own_names_of_hashes(algorithm: str) -> None:
+    signed = made("hashedrekord v2")
+    data = {"algorithm": algorithm, "digest": base64.b64encode(hashlib.sha256(signed.message).digest()).decode()}
+    with pytest.raises(UntrustedError, match=r"^the log entry belongs to another message$"):
+        Edited.of("hashedrekord v2", signed, V2_DATA, data).bind(about(signed))

@@ -131,6 +131,17 @@ def test_of_several_problems_the_one_that_is_no_outage_is_told() -> None:
 def test_a_rules_own_sentence_is_told_where_it_refuses() -> None:
     message = ask(IMAGE, replace(rule_for(Fail()), message="revoked, see INC-1")).verdict.message
     assert ': "revoked, see INC-1"; sync another digest' in message
+    for image, rule in ((IMAGE, BAD), (SIGNED, BAD), (SIGNED, PAIR)):
+        message = ask(image, replace(rule, message="ask team-a")).verdict.message
+        assert message == ask(image, rule).verdict.message + '; the rule says "ask team-a"'
+
+
+def test_a_rule_without_a_sentence_adds_none() -> None:
+    label = IMAGE.reference.label
+    assert ask(IMAGE, rule_for(Fail())).verdict.message == (
+        f'static-fail: rule "release" refuses {label}; sync another digest'
+    )
+    assert ask(IMAGE, BAD).verdict.message.startswith(f'no signatures found for {label}: rule "release" requires one; ')
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from gate.core.oci import Digest
 from gate.core.trust import TrustedRoot, Window, parse_trusted_root
 from tests.fakes.shared import shared_fixture
 from tests.fakes.sigstore import NOW, CtLog, Rekor, Sigstore
+from tests.fakes.sigstore.authority import self_signed_root
 from tests.fakes.sigstore.keys import spki
 
 SIGSTORE = Sigstore.create()
@@ -116,6 +117,20 @@ def test_any_list_may_be_absent_or_empty(name: str, how: str) -> None:
         "timestampAuthorities": root.timestamp_authorities,
     }
     assert [each for each, entries in lists.items() if not entries] == [name]
+
+
+def test_a_chain_of_eight_certificates_and_a_window_of_one_instant_are_the_limits() -> None:
+    window = Window(NOW, NOW + SECOND)
+    chain = [self_signed_root(f"number {number}", window)[1] for number in range(8)]
+    listed = [{"rawBytes": text(each.public_bytes(Encoding.DER))} for each in chain]
+    instant = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T00:00:00Z"}
+
+    def edit(document: Document) -> None:
+        document["certificateAuthorities"][0] |= {"certChain": {"certificates": listed}, "validFor": instant}
+
+    [authority] = parse_trusted_root(edited(edit)).certificate_authorities
+    assert list(authority.chain) == chain
+    assert authority.window.start == authority.window.end
 
 
 def test_a_trust_root_of_nothing_trusts_nothing() -> None:

@@ -8,11 +8,12 @@ from itertools import permutations
 
 import pytest
 
+from gate.core.combine import combine
 from gate.core.errors import UnavailableError
 from gate.core.policy import Fail, Mode, NoMatch, OnUnavailable, Pass, Rule
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence
-from gate.core.verdict import Decision, Denied, Exempt, Unavailable, Verdict, Verified
+from gate.core.verdict import Decision, Denied, Exempt, RuleResult, Unavailable, Verdict, Verified
 from gate.core.verify import decide
 from tests.fakes.signing import NOW, REPOSITORY, Image, rule_for, signer
 
@@ -89,7 +90,7 @@ def test_what_a_rule_in_warn_mode_misses_is_told_and_does_not_deny() -> None:
     first, second = warnings(verdict)
     assert first.startswith('rule "bad" (warn): untrusted: ')
     assert second.startswith('rule "fail" (warn): static-fail: ')
-    assert ask([warn(BAD)]).verdict.message == f"warned: {first}"
+    assert ask([warn(BAD)]).verdict == Exempt(Reason.WARNED, f"warned: {first}", (first,))
     assert warnings(ask([PASS, warn(BAD)]).verdict) == (first,)
 
 
@@ -158,6 +159,13 @@ def test_denied_comes_before_unavailable_before_admitted(
         assert isinstance(decision.verdict, kind)
         assert decision.verdict.reason is reason
         assert decision.admits is (kind in (Verified, Exempt))
+
+
+def test_a_denial_is_told_before_what_there_was_no_time_to_judge() -> None:
+    denied, unavailable = Denied(Reason.UNTRUSTED, "d"), Unavailable(Reason.DEADLINE, "u")
+    for order in permutations([(BAD, denied), (GOOD, unavailable)]):
+        judged = [(rule, RuleResult(rule.name, "enforce", verdict)) for rule, verdict in order]
+        assert combine(SIGNED.reference, judged, NoMatch.DENY) == denied
 
 
 # onUnavailable
