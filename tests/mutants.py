@@ -1,18 +1,24 @@
 """What the tests of gate/core did not notice, after ``mutmut run``: the score, and each survivor as a diff.
 
-Mutants of message texts are left out: a string literal that holds a space is a sentence for people, and what it says is
-checked where it is shown. The exit code is 1 when more than 5 % of the others survive.
+Mutants of message texts are left out, killed or not: a string literal that holds a space is a sentence for people, and
+what it says is checked where it is shown. The exit code is 1 when more than 5 % of the others survive, and when a
+mutant was not tried at all.
 """
 
 from __future__ import annotations
 
+import ast
+import difflib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+MUTATED = Path("mutants")  # where mutmut writes each function once as it was, and once for each mutant
 ALLOWED = 0.05  # of all mutants but those of messages
+NOTICED = {"killed", "timeout"}
 _LITERAL = re.compile(r"""[rbf]{0,2}("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 
 
@@ -23,17 +29,27 @@ def results() -> dict[str, str]:
     return {name: state for name, _, state in lines if name}
 
 
-def difference(name: str) -> str:
-    """Return the mutant as a diff."""
-    return subprocess.run([BIN / "mutmut", "show", name], capture_output=True, text=True, check=True).stdout
+def differences() -> Iterator[tuple[str, list[str]]]:
+    """Yield each mutant's name, and the lines that it removes and adds."""
+    for path in sorted((MUTATED / "gate" / "core").rglob("*.py")):
+        module = ".".join(path.relative_to(MUTATED).with_suffix("").parts).removesuffix(".__init__")
+        text = path.read_text()
+        found = [each for each in ast.walk(ast.parse(text)) if isinstance(each, ast.FunctionDef)]
+        lines = re.sub(r"(\w+__mutmut)_\w+(?=\()", r"\1", text).splitlines()  # so that names are no difference
+        functions = {each.name: lines[each.lineno - 1 : each.end_lineno] for each in found if "__mutmut_" in each.name}
+        for name, body in functions.items():
+            function, _, number = name.rpartition("__mutmut_")
+            if number.isdigit():
+                original = functions[f"{function}__mutmut_orig"]
+                changed = [line for line in difflib.ndiff(original, body) if line[:1] in {"-", "+"}]
+                yield f"{module}.{name}", changed
 
 
-def is_message(diff: str) -> bool:
+def is_message(changed: list[str]) -> bool:
     """Return whether all that the mutant changes is a sentence, or whether there is one."""
-    removed = [line[1:].strip() for line in diff.splitlines() if re.match(r"-(?!--)", line)]
-    added = [line[1:].strip() for line in diff.splitlines() if re.match(r"\+(?!\+\+)", line)]
-    masked = [_LITERAL.sub(_mask, line) for line in removed], [_LITERAL.sub(_mask, line) for line in added]
-    return masked[0] == masked[1] or any("~" in line and re.sub("~", "None", line) in masked[1] for line in masked[0])
+    removed = [_LITERAL.sub(_mask, line[2:].strip()) for line in changed if line.startswith("-")]
+    added = [_LITERAL.sub(_mask, line[2:].strip()) for line in changed if line.startswith("+")]
+    return removed == added or any("~" in line and line.replace("~", "None") in added for line in removed)
 
 
 def _mask(match: re.Match[str]) -> str:
@@ -42,15 +58,17 @@ def _mask(match: re.Match[str]) -> str:
 
 def main() -> int:
     """Print the survivors and the score."""
-    found = results()
-    survivors = {name: difference(name) for name, state in found.items() if state in {"survived", "no tests"}}
-    messages = {name for name, diff in survivors.items() if is_message(diff)}
-    for name, diff in survivors.items():
-        if name not in messages:
-            print(f"{name}\n{diff}")
-    total, alive = len(found) - len(messages), len(survivors) - len(messages)
-    print(f"{total} mutants, {alive} survived ({alive / max(total, 1):.1%}); {len(messages)} of messages left out")
-    return int(alive > ALLOWED * total)
+    states = results()
+    judged = {name: changed for name, changed in differences() if not is_message(changed)}
+    survivors = {name: changed for name, changed in judged.items() if states[name] not in NOTICED}
+    for name, changed in survivors.items():
+        print("\n".join((f"{name}: {states[name]}", *changed, "")))
+    untried = [name for name in survivors if states[name] not in {"survived", "no tests"}]
+    print(
+        f"{len(judged)} mutants, {len(survivors)} survived ({len(survivors) / max(len(judged), 1):.1%}),"
+        f" {len(untried)} of them not tried; {len(states) - len(judged)} of messages left out"
+    )
+    return int(bool(untried) or len(survivors) > ALLOWED * len(judged))
 
 
 if __name__ == "__main__":
