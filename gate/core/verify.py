@@ -160,9 +160,10 @@ def _try_authorities(
             signers.append(verify(authority, candidate))
         except UntrustedError as error:
             refusals.append(error)
-        except UnavailableError:
+        except (UnavailableError, KeyboardInterrupt, SystemExit):
             raise
-        except Exception as error:  # noqa: BLE001 (a bug, and whoever can push what meets it must not disable the others)
+        # A bug, and whoever can push what meets it must not disable the others. A Rust library's panic is no Exception.
+        except BaseException as error:  # noqa: BLE001 (see above)
             bug = f"gate cannot judge this signature, which is a bug in gate ({type(error).__name__})"
             refusals.append(UntrustedError(Reason.MALFORMED, bug))
     return tuple(signers), _summarise(candidate, signers, refusals)

@@ -249,8 +249,13 @@ def test_what_there_was_no_time_to_judge_is_unknown_and_what_was_proved_before_s
     assert results(decision) == [Reason.VERIFIED]
 
 
-def test_a_candidate_that_meets_a_bug_disables_no_other() -> None:
-    bugs = [KeyError("a surprise")]
+class PanicException(BaseException):
+    """As PyO3 has it: a panic in Rust is no Exception."""
+
+
+@pytest.mark.parametrize("bug", [KeyError, PanicException, MemoryError])
+def test_a_candidate_that_meets_a_bug_disables_no_other(bug: type[BaseException]) -> None:
+    bugs = [bug("a surprise")]
 
     def check(key: PublicKey, signature: bytes, message: Signed) -> None:
         if bugs:
@@ -260,8 +265,17 @@ def test_a_candidate_that_meets_a_bug_disables_no_other() -> None:
     decision = ask(image_with(by_tag, by_bundle), check=check)
     assert isinstance(decision.verdict, Verified)
     assert results(decision) == [Reason.MALFORMED, Reason.VERIFIED]
-    message = "gate cannot judge this signature, which is a bug in gate (KeyError)"
+    message = f"gate cannot judge this signature, which is a bug in gate ({bug.__name__})"
     assert decision.candidates[0].message == message
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_who_ends_the_process_is_no_bug(end: type[BaseException]) -> None:
+    def check(_key: PublicKey, _signature: bytes, _message: Signed) -> None:
+        raise end
+
+    with pytest.raises(end):
+        ask(image_with(by_tag), check=check)
 
 
 def test_it_is_an_outage_only_if_every_problem_is_one() -> None:
