@@ -27,6 +27,7 @@ from gate.core.der import parse_certificate, parse_certificates, parse_utf8_stri
 from gate.core.errors import MalformedError, UntrustedError
 from gate.core.keys import Check, PublicKey, supported_key
 from gate.core.reasons import Reason
+from gate.core.rfc3339 import format_instant
 from gate.core.trust import CertificateAuthority, Log
 
 __all__ = [
@@ -165,7 +166,7 @@ def find_issuer(
     """
     in_use = [authority for authority in authorities if authority.window.contains(at)]
     if not in_use:
-        raise _untrusted(f"the trust root has no certificate authority that was in use at {_written(at)}")
+        raise _untrusted(f"the trust root has no certificate authority that was in use at {format_instant(at)}")
     for authority in in_use:
         *between, root = authority.chain
         builder = PolicyBuilder().store(Store([root])).time(at)
@@ -178,11 +179,7 @@ def find_issuer(
             continue
         if len(path) > 1:  # a trust root may list a signer's own certificate, which nobody issued
             return path[1]
-    raise _untrusted(f"the certificate has no path to a trusted root that is valid at {_written(at)}")
-
-
-def _written(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    raise _untrusted(f"the certificate has no path to a trusted root that is valid at {format_instant(at)}")
 
 
 def require_sct(

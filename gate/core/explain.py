@@ -87,10 +87,12 @@ def _mismatch(match: Match, reference: Reference, context: Context) -> str | Non
         ("namespaces", context.namespace, match.namespaces),
         ("names", context.name, match.names),
     ):
-        if wanted and given is None:
+        if not wanted:
+            continue
+        if given is None:
             return f"it looks at {name}, and --{name[:-1]} is not given"
-        if wanted and not any(match_text(pattern, given or "") for pattern in wanted):
-            return f"none of its {name} is {quote(given or '')}"
+        if not any(match_text(pattern, given) for pattern in wanted):
+            return f"none of its {name} is {quote(given)}"
     if match.digests and reference.digest not in match.digests:
         return "none of its digests is this one" if reference.digest else "it names digests, and none is given"
     return None

@@ -40,7 +40,6 @@ def match_text(pattern: str, text: str) -> bool:
 class ImageGlob:
     """A glob over canonical image names (registry and repository, never tags)."""
 
-    text: str
     host: tuple[str, ...] | None
     port: str
     path: tuple[str, ...]
@@ -49,9 +48,9 @@ class ImageGlob:
     def parse(cls, text: str) -> Self:
         """Return the glob, made canonical as references are, or raise MalformedError that says what is wrong."""
         if text == EVERYTHING:
-            return cls(text, None, "", ())
-        host, slash, path = text.partition("/")
-        if len(text) > _GLOB_CHARACTERS or not slash or not path:
+            return cls(None, "", ())
+        host, _, path = text.partition("/")
+        if len(text) > _GLOB_CHARACTERS or not path:
             raise MalformedError(f"{quote(text)} is not a repository glob: write HOST/PATH, or ** for every image")
         labels, _ = _split(host)
         if any("*" in label and label != "*" for label in labels):
@@ -63,7 +62,7 @@ class ImageGlob:
         canonical, port = _split(registry)
         if "*" in labels:  # no name of Docker Hub then, so the labels are still as many
             canonical = tuple("*" if label == "*" else known for label, known in zip(labels, canonical, strict=True))
-        return cls(text, canonical, port, (*library, *segments))
+        return cls(canonical, port, (*library, *segments))
 
     @property
     def literal_host(self) -> str | None:
@@ -129,12 +128,11 @@ def _match_segments(pattern: Sequence[str], segments: Sequence[str]) -> bool:
     if end < position + 1 or not _match_at(first, segments, 0) or not _match_at(last, segments, end):
         return False
     for group in middle:
-        position += 1
-        while position + len(group) < end and not _match_at(group, segments, position):
-            position += 1
-        if position + len(group) >= end:
+        places = range(position + 1, end - len(group))
+        found = next((place for place in places if _match_at(group, segments, place)), None)
+        if found is None:
             return False
-        position += len(group)
+        position = found + len(group)
     return True
 
 

@@ -49,7 +49,7 @@ class Pattern:
         try:
             return cls(source, re2.compile(source, options))
         except re2.error as error:
-            why = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+            why = error.args[0].decode(errors="replace")  # RE2's own words, as bytes
             raise MalformedError(f"{quote(source)} is not a regular expression (RE2): {quote(why)}") from error
 
     def matches(self, text: str) -> bool:

@@ -1,7 +1,7 @@
 """What matches less than something else, proved from the patterns alone.
 
-True is certain; false only says that these rules prove nothing. A ``*`` of the inner pattern can be any text, so it
-is replaced by a character that no pattern and no name has: only a ``*`` of the outer one takes that.
+True is certain; false only says that these rules prove nothing. A ``*`` of the inner pattern can be any text. As a
+character it stands for that: nothing literal in a pattern is a ``*``, so only a ``*`` of the outer one takes it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from gate.core.globs import EVERYTHING, ImageGlob, match_text
 from gate.core.policy import Match
 
-_ANY_TEXT = "\0"
-
 
 def text_within(inner: str, outer: str) -> bool:
     """Return whether every text that matches ``inner`` matches ``outer``."""
-    return match_text(outer, inner.replace("*", _ANY_TEXT))
+    return match_text(outer, inner)
 
 
 def glob_within(inner: ImageGlob, outer: ImageGlob) -> bool:

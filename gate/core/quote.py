@@ -29,5 +29,5 @@ def _escape(char: str) -> str:
     if char in '"\\':
         return "\\" + char
     if unicodedata.category(char) in _ESCAPED_CATEGORIES:
-        return char.encode("unicode_escape", "backslashreplace").decode("ascii")
+        return char.encode("unicode_escape").decode("ascii")
     return char

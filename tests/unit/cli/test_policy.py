@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from gate.cli import main
+from gate.core.lint import lint
 from gate.core.rfc3339 import format_instant
 from tests.fakes.disk import Disk
 from tests.fakes.signing import signer
-from tests.unit.trust.policies import DIGEST, prepare
+from tests.unit.trust.policies import DIGEST, load, prepare
 
 ROOT = Path(__file__).parents[3]
 HEAD = """\
@@ -86,6 +87,10 @@ FINDINGS = {
     "one signer for two": (rules(["name: one", CLOSED, "require: {count: 2}", TWO_KEYLESS.replace("ID", ME)]), [f"8: error: rules[0].require: {COUNT}"]),
     "one signer for all": (rules(["name: one", CLOSED, "require: {all: [a, b]}", TWO_KEYLESS.replace("ID", ME)]), [f"8: error: rules[0].require: {COUNT}"]),
     "two signers": (rules(["name: one", CLOSED, "require: {count: 2}", TWO_KEYLESS.replace("ID", ME, 1).replace("ID", "{issuer: https://i.example, subjectRegExp: m.}")]), []),
+    "two signers by expressions alike": (rules(["name: one", CLOSED, "require: {count: 2}", TWO_KEYLESS.replace("ID", "{issuer: https://i.example, subjectRegExp: m.}")]), []),
+    "two signers by two issuers": (rules(["name: one", CLOSED, "require: {count: 2}", TWO_KEYLESS.replace("ID", ME, 1).replace("ID", ME.replace("i.example", "j.example"))]), []),
+    "two keys": (rules(["name: one", CLOSED, "require: {count: 2}", "authorities: [{name: a, key: {file: a.pub}}, {name: b, key: {file: b.pub}}]"]), []),
+    "too few signers, and whoever comes along": (rules(["name: one", CLOSED, "require: {all: [a, b]}", TWO_KEYLESS.replace("ID", ME)[:-1] + ", {name: c, keyless: {identities: [{issuer: https://i.example, subjectRegExp: .*}]}}]"]), [f"8: error: rules[0].require: {COUNT}", '9: warning: rules[0].authorities[2].keyless.identities[0].subjectRegExp: matches everything: ".*"']),
     "any subject": (keyless('{issuer: https://i.example, subjectRegExp: "^(.+)$"}'), ['8: warning: rules[0].authorities[0].keyless.identities[0].subjectRegExp: matches everything: "^(.+)$"']),
     "any issuer": (keyless('{issuerRegExp: ".*", subject: me}'), ['8: warning: rules[0].authorities[0].keyless.identities[0].issuerRegExp: matches everything: ".*"']),
     "strangers": (keyless('{issuer: https://i.example, subjectRegExp: "https://github.com/.*"}'), [f'8: warning: rules[0].authorities[0].keyless.identities[0].subjectRegExp: "https://github.com/.*" accepts strangers, such as {STRANGER}']),
@@ -142,6 +147,13 @@ def test_a_finding_names_its_line_and_code_1_says_that_there_is_one(
     found = [f"policy.yaml:{line}".replace("DIR", str(folder)) for line in expected]
     assert lines == (found or ["policy.yaml: no findings"])
     assert code == (1 if found else 0)
+
+
+def test_a_week_before_the_end_of_a_term_is_soon(folder: Path) -> None:
+    text = GOOD.replace("rules:\n", "rollout: {mode: warn, until: 2026-12-08T00:00:00Z, reason: x}\nrules:\n")
+    loaded, week = load(folder, text), datetime(2026, 12, 1, tzinfo=UTC)
+    assert [finding.message for finding in lint(loaded, week)] == ["ends soon, at 2026-12-08T00:00:00Z"]
+    assert lint(loaded, week - timedelta(microseconds=1)) == ()
 
 
 def test_images_that_no_enforce_or_warn_rule_is_about_are_told_whoever_asks(

@@ -100,6 +100,8 @@ def test_a_repository_matches_exactly_when_the_oracle_says_so(pattern: list[str]
         ("reg.io/a/**/b/**/c", "reg.io/a/b/x/b/y/c", True),
         ("reg.io/a/**/b/**/c", "reg.io/a/x/b/c", False),
         ("reg.io/a/**/b/**/c", "reg.io/a/x/y/z/c", False),
+        ("reg.io/**/a/**/a/**", "reg.io/x/a/y/a/z", True),
+        ("reg.io/**/a/**/a/**", "reg.io/x/a/y/z", False),  # one segment is not both
         ("reg.io/a-*", "reg.io/a-b", True),
         ("reg.io/a-*", "reg.io/a", False),
         ("reg.io/*/prod", "reg.io/team/prod", True),
@@ -115,6 +117,7 @@ def test_a_repository_matches_exactly_when_the_oracle_says_so(pattern: list[str]
         ("*.reg.io/**", "a.b.reg.io/x", False),  # * is one label
         ("*.reg.io/**", "a.reg.io.evil.example/x", False),
         ("*.reg.io/**", "areg.io/x", False),
+        ("*.reg.io/**", "a.evil.example/x", False),
         ("reg.*/a", "reg.evil.example/a", False),
         ("reg.*:5000/a", "reg.io:5000/a", True),
         ("reg.*:5000/a", "reg.io/a", False),
@@ -173,6 +176,21 @@ def test_a_glob_without_stars_matches_exactly_its_own_name(text: str) -> None:
     assert not glob.matches(Reference.parse(text + "x"))
     assert not glob.matches(Reference.parse("x" + text))
     assert glob.literal_host == text.partition("/")[0]
+
+
+@pytest.mark.parametrize(
+    ("glob", "read"),
+    [
+        ("**", ImageGlob(None, "", ())),
+        ("REG.io:5000/a/*/**", ImageGlob(("reg", "io"), "5000", ("a", "*", "**"))),
+        ("*.Reg.io:443/a", ImageGlob(("*", "reg", "io"), "", ("a",))),
+        ("docker.io/nginx", ImageGlob(("docker", "io"), "", ("library", "nginx"))),
+        ("[::1]/a", ImageGlob(("[::1]",), "", ("a",))),
+        ("[::1]:5000/a", ImageGlob(("[::1]",), "5000", ("a",))),
+    ],
+)
+def test_a_glob_is_kept_as_the_labels_of_its_host_its_port_and_its_segments(glob: str, read: ImageGlob) -> None:
+    assert ImageGlob.parse(glob) == read
 
 
 @pytest.mark.parametrize(

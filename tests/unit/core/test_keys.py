@@ -22,7 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.core.errors import MalformedError, UntrustedError
-from gate.core.keys import PublicKey, parse_public_key
+from gate.core.keys import PublicKey, Signed, parse_public_key
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from tests.fakes.signing import NOW, signer
 
@@ -64,10 +65,11 @@ def private_rsa() -> rsa.RSAPrivateKey:
     return key
 
 
-def assert_refused(key: PublicKey, signature: bytes, message: bytes = MESSAGE) -> UntrustedError:
+def assert_refused(key: PublicKey, signature: bytes, message: Signed = MESSAGE) -> UntrustedError:
     with pytest.raises(UntrustedError) as caught:
         key.verify(signature, message)
     assert caught.value.reason is Reason.BAD_SIGNATURE
+    assert caught.value.message.startswith("the signature does not verify with the key")
     return caught.value
 
 
@@ -113,6 +115,20 @@ def test_prehashed_ed25519_is_refused_and_the_message_names_it() -> None:
     error = assert_refused(parse_public_key(pem(key)), signature, b"abc")
     assert "Ed25519ph, is not supported" in error.message
     assert_refused(parse_public_key(pem(key)), signature, hashlib.sha512(b"abc").digest())
+
+
+@pytest.mark.parametrize("kind", ["p256", "p384", "p521", "rsa2048"])
+def test_of_a_message_its_sha_256_digest_is_enough(kind: str) -> None:
+    signature = signer(kind).sign(MESSAGE, hashes.SHA256())
+    public(kind).verify(signature, Digest.of(MESSAGE))
+    assert_refused(public(kind), signature, Digest.of(b"another message"))
+    assert_refused(public(kind), signer(kind).sign(MESSAGE, hashes.SHA512()), Digest.of(MESSAGE))
+
+
+def test_ed25519_needs_the_message_itself() -> None:
+    with pytest.raises(UntrustedError, match=r"^Ed25519 signs a message, and only its digest is known$") as caught:
+        public("ed25519").verify(signer("ed25519").sign(MESSAGE), Digest.of(MESSAGE))
+    assert caught.value.reason is Reason.UNSUPPORTED
 
 
 KINDS = ["p256", "p384", "p521", "rsa2048", "ed25519"]

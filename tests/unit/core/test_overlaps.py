@@ -13,7 +13,7 @@ from gate.core.authorities import KeyAuthority
 from gate.core.combine import combine
 from gate.core.globs import ImageGlob
 from gate.core.keys import parse_public_key
-from gate.core.oci import Reference
+from gate.core.oci import Digest, Reference
 from gate.core.overlaps import find_overlaps
 from gate.core.policy import (
     Context,
@@ -29,7 +29,9 @@ from gate.core.policy import (
     Signatures,
 )
 from gate.core.reasons import Reason
+from gate.core.trust import TrustedRoot
 from gate.core.verdict import ADMITTING, Denied, Exempt, RuleResult, Unavailable, Verdict, Verified
+from tests.fakes.keyless import keyless
 from tests.fakes.signing import signer
 
 KEYS = [KeyAuthority(name, parse_public_key(signer("p256", number).public_pem)) for number, name in enumerate("ab")]
@@ -135,3 +137,11 @@ def test_a_key_is_told_of_every_other_rule_that_has_it() -> None:
     assert overlaps(rule("a", "r.example/a", SIGNED), rule("b", "r.example/b", both)) == [
         'rules[1].authorities[1].key: is the key of rule "a" as well: whoever replaces it has to do so in both'
     ]
+
+
+def test_a_key_is_told_whatever_else_is_among_the_rules_and_authorities() -> None:
+    mixed = Signatures((keyless(TrustedRoot(Digest.of(b"root"))), KEYS[0]))
+    found = overlaps(
+        rule("a", "r.example/a", SIGNED), rule("b", "r.example/b", Pass()), rule("c", "r.example/c", mixed)
+    )
+    assert [each.partition(" is the key of ")[0] for each in found] == ["rules[2].authorities[1].key:"]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gate.core.errors import MalformedError
-from gate.core.oci import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, Digest, parse_manifest
+from gate.core.oci import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, Digest, Index, parse_manifest
 from gate.core.platforms import Listing
 
 ONE, TWO, THREE = (Digest.of(text) for text in (b"one", b"two", b"three"))
@@ -48,6 +48,23 @@ def listing(*entries: object, **members: object) -> Listing:
 )
 def test_config_sync_syncs_the_first_manifest_for_linux_on_amd64(entries: list[object], synced: Digest | None) -> None:
     assert listing(*entries).synced == synced
+
+
+@pytest.mark.parametrize(
+    ("platform", "named"),
+    [
+        ({}, "/"),
+        ({"os": "linux"}, "linux/"),
+        ({"architecture": "amd64"}, "/amd64"),
+        ({"os": "", "architecture": ""}, "/"),
+        (None, "linux/amd64"),
+    ],
+)
+def test_a_platform_is_named_as_the_index_has_it_with_nothing_for_what_it_lacks(platform: object, named: str) -> None:
+    raw = json.dumps({"manifests": [entry(ONE, platform)]}).encode()
+    index = parse_manifest(raw)
+    assert isinstance(index, Index)
+    assert [each.platform for each in index.manifests] == [named]
 
 
 def test_what_an_index_lists_is_told_with_its_own_digest() -> None:

@@ -20,7 +20,7 @@ def test_a_plain_string_stands_in_double_quotes() -> None:
     [
         ('a"b', '"a\\"b"'),
         ("a\\b", '"a\\\\b"'),
-        ("a\nb\r\tc", '"a\\nb\\r\\tc"'),
+        ("X\nb\r\tc", '"X\\nb\\r\\tc"'),
         ("\x00\x1b[31m\x7f\x9b", '"\\x00\\x1b[31m\\x7f\\x9b"'),  # Cc: also the escape sequences of terminals
         ("\u202egpj\u2066\u200f", '"\\u202egpj\\u2066\\u200f"'),  # Cf: bidirectional overrides, isolates and marks
         ("a\u200b\ufeff\u00adb", '"a\\u200b\\ufeff\\xadb"'),  # Cf: zero width and soft hyphen
@@ -46,7 +46,7 @@ def test_a_list_may_have_longer_names() -> None:
     assert plain(name, QUOTED_LIMIT) == quote(name)
 
 
-@pytest.mark.parametrize("text", ["policy.yaml", "a" * QUOTED_LIMIT])
+@pytest.mark.parametrize("text", ["a", "policy.yaml", "a" * QUOTED_LIMIT])
 def test_a_name_in_a_list_stands_as_it_is(text: str) -> None:
     assert plain(text) == text
 

@@ -60,7 +60,10 @@ def test_a_canonical_reference_is_written_as_it_was(host: str, path: str, tag: s
         ("reg.io:5000/ns/repo", "reg.io:5000/ns/repo"),
         ("reg.io:05000/ns/repo", "reg.io:5000/ns/repo"),
         ("reg:5000/repo", "reg:5000/repo"),
+        ("reg.io:1/repo", "reg.io:1/repo"),
+        ("reg.io:65535/repo", "reg.io:65535/repo"),
         ("localhost/repo", "localhost/repo"),
+        ("localhost/a/b", "localhost/a/b"),
         ("localhost:443/repo", "localhost/repo"),
         ("127.0.0.1:5000/repo", "127.0.0.1:5000/repo"),
         ("[::1]:5000/repo", "[::1]:5000/repo"),
@@ -69,6 +72,7 @@ def test_a_canonical_reference_is_written_as_it_was(host: str, path: str, tag: s
         ("nginx", "docker.io/library/nginx"),
         ("nginx:1.27", "docker.io/library/nginx:1.27"),
         ("acme/app", "docker.io/acme/app"),
+        ("acme/a.b/c", "docker.io/acme/a.b/c"),
         ("docker.io/nginx", "docker.io/library/nginx"),
         ("docker.io/library/nginx", "docker.io/library/nginx"),
         ("index.docker.io/acme/app", "docker.io/acme/app"),
@@ -203,11 +207,21 @@ def test_a_registry_of_255_characters_is_the_longest() -> None:
 
 
 def test_a_text_of_more_than_1024_characters_is_refused_before_it_is_parsed() -> None:
-    with pytest.raises(MalformedError, match="is longer than 1024 characters"):
-        Reference.parse("reg.io/" + "a/" * 509)
+    with pytest.raises(MalformedError, match=r"the repository in .* is longer than 255 characters"):
+        Reference.parse("reg.io/" + "a/" * 508 + "a")
+    with pytest.raises(MalformedError, match=r"the image reference .* is longer than 1024 characters"):
+        Reference.parse("reg.io/" + "a/" * 508 + "aa")
     with pytest.raises(MalformedError) as caught:
         Reference.parse("a" * 10**6)
     assert len(caught.value.message) < 300
+
+
+def test_a_repository_is_named_without_tag_and_digest() -> None:
+    assert Reference.parse_repository("REG.io:443/a/b") == Reference("reg.io", "a/b")
+    for image in ("reg.io/a:t", f"reg.io/a@{DIGEST}", f"reg.io/a:t@{DIGEST}"):
+        with pytest.raises(MalformedError) as caught:
+            Reference.parse_repository(image)
+        assert caught.value.message == f'found "{image}", expected a repository without tag and digest'
 
 
 def test_the_name_that_policies_match_has_neither_tag_nor_digest() -> None:

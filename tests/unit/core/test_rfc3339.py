@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -79,6 +81,23 @@ def test_what_no_calendar_has_is_refused(text: str) -> None:
 def test_an_instant_is_written_in_utc_to_the_second() -> None:
     assert format_instant(NOON + timedelta(microseconds=999_999)) == "2026-12-01T12:00:00Z"
     assert format_instant(NOON.astimezone(timezone(timedelta(hours=-5)))) == "2026-12-01T12:00:00Z"
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose own time is five hours behind UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "XXX+5")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_the_time_zone_of_the_machine_changes_nothing() -> None:
+    assert NOON.astimezone().utcoffset() == timedelta(hours=-5)
+    assert format_instant(NOON) == "2026-12-01T12:00:00Z"
+    assert parse_instant("2026-12-01T14:00:00+02:00").tzinfo is UTC
 
 
 @given(st.datetimes(timezones=st.just(UTC)))

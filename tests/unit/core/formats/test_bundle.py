@@ -75,6 +75,7 @@ def read(data: bytes) -> Candidate:
 def refused(data: bytes) -> tuple[Reason, str]:
     candidate = read(data)
     assert isinstance(candidate, RefusedCandidate)
+    assert (candidate.format, candidate.location) == ("bundle", "here")
     return candidate.reason, candidate.message
 
 

@@ -68,6 +68,32 @@ def test_a_bundle_has_at_most_eight_timestamps(count: int) -> None:
             material.timestamps()
 
 
+CHAIN = "x509CertificateChain"
+
+
+@pytest.mark.parametrize(
+    ("material", "message"),
+    [
+        ({CHAIN: {}}, "the certificates of the bundle is not an array"),
+        ({CHAIN: {"certificates": ["x"]}}, "a certificate of the bundle is not an object"),
+        ({CHAIN: {"certificates": [{}]}}, "the rawBytes of a certificate of the bundle is not a string"),
+        ({CHAIN: {"certificates": [{"hint": ""}]}}, 'a certificate of the bundle has the unknown member "hint"'),
+        ({"certificate": {}}, "the rawBytes of the bundle's certificate is not a string"),
+        ({"publicKey": {}, "tlogEntries": {}}, "the bundle's tlogEntries is not an array"),
+        (
+            {"publicKey": {}, "timestampVerificationData": {"rfc3161Timestamps": "x"}},
+            "the bundle's rfc3161Timestamps is not an array",
+        ),
+    ],
+)
+def test_what_is_wrong_beside_a_signature_is_told_by_name(material: dict[str, object], message: str) -> None:
+    made = SIGSTORE.sign("bundle", LEAF, Digest.of(b"image"))
+    read = Bundle.parse(made.document(mediaType=OLDER[0], verificationMaterial=material)).material
+    with pytest.raises(MalformedError) as caught:
+        (read.certificates(), read.entries(), read.timestamps())
+    assert caught.value.message == message
+
+
 @pytest.mark.parametrize("extra", ["hint", "chain"])
 def test_a_certificate_has_no_other_members(extra: str) -> None:
     made = SIGSTORE.sign("bundle", LEAF, Digest.of(b"image"))

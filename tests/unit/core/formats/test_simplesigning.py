@@ -7,6 +7,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +24,7 @@ from gate.core.formats.simplesigning import (
 from gate.core.oci import Descriptor, Digest, Manifest
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Claim, NoMaterial, RefusedCandidate, UntrustedSignature
+from tests.fakes.sigstore import Sigstore
 
 DIGEST = Digest.of(b"image")
 FORM = SimpleSigningFormat()
@@ -63,6 +66,7 @@ def read(data: bytes, signature: str | None = SIGNATURE) -> Candidate:
 def refused(data: bytes, signature: str | None = SIGNATURE) -> tuple[Reason, str]:
     candidate = read(data, signature)
     assert isinstance(candidate, RefusedCandidate)
+    assert (candidate.format, candidate.location) == ("simplesigning", "here layer 0")
     return candidate.reason, candidate.message
 
 
@@ -177,6 +181,23 @@ def test_the_annotations_of_certificates_logs_and_timestamps_are_not_looked_at()
     assert isinstance(plain, UntrustedSignature)
     assert replace(candidate, material=NoMaterial()) == replace(plain, material=NoMaterial())
     assert candidate.size == len(data) + len(b"signature") + 4 * len("{garbage")
+
+
+def test_the_certificates_are_the_first_of_the_signers_and_the_chain() -> None:
+    sigstore = Sigstore.create()
+    one, two = (sigstore.enroll().certificate for _ in range(2))
+    [intermediate, *_] = sigstore.ca.chain
+    both, chain = pem(one, two), pem(intermediate)
+    assert LayerMaterial(certificate=both, chain=chain).certificates() == (one, intermediate)
+    assert LayerMaterial(certificate=both).certificates() == (one,)
+
+
+def test_a_chain_without_a_signer_is_nobodys() -> None:
+    assert LayerMaterial(chain=pem(Sigstore.create().enroll().certificate)).certificates() == ()
+
+
+def pem(*certificates: x509.Certificate) -> str:
+    return b"".join(each.public_bytes(Encoding.PEM) for each in certificates).decode()
 
 
 def test_each_layer_is_a_candidate_of_its_own_and_a_bad_one_disables_none() -> None:
