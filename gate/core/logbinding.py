@@ -93,7 +93,7 @@ def _refuse(what: str) -> NoReturn:
 def parse_body(body: bytes) -> Object:
     """Return the body of a log entry, or raise MalformedError."""
     try:
-        return strictjson.loads_object(body, limit=limits.LOG_BODY_BYTES)
+        return strictjson.loads_object(body, limit=limits.LOG_BODY_BYTES, values=limits.SIGNED_VALUES)
     except MalformedError as error:
         raise MalformedError(f"the body of the log entry cannot be read: {error.message}") from error
 

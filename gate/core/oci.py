@@ -222,7 +222,7 @@ def parse_manifest(raw: bytes, content_type: str | None = None) -> Manifest | In
     ``content_type`` is what the registry said of it. A document that says two things of itself is refused
     (image-spec manifest.md, "mediaType"; CVE-2021-41190).
     """
-    fields = strictjson.loads_object(raw, limit=limits.MANIFEST_BYTES)
+    fields = strictjson.loads_object(raw, limit=limits.MANIFEST_BYTES, values=limits.MANIFEST_VALUES)
     media_type = _optional_string(fields.get("mediaType"), "the manifest's mediaType")
     if "manifests" in fields and ("layers" in fields or "config" in fields):
         raise MalformedError("the manifest is an index and an image at once")

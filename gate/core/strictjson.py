@@ -28,13 +28,16 @@ DEPTH_LIMIT = 64  # nested arrays and objects; the formats read here need fewer 
 INTEGER_DIGITS_LIMIT = 40  # digits; no field of any format read here needs more than a 64-bit integer
 
 
-def loads(data: bytes, *, limit: int, depth: int = DEPTH_LIMIT) -> Json:
-    """Return the document in ``data`` (UTF-8, at most ``limit`` bytes, ``depth`` levels), or raise MalformedError."""
+def loads(data: bytes, *, limit: int, depth: int = DEPTH_LIMIT, values: int = VALUES_LIMIT) -> Json:
+    """Return the document in ``data`` (UTF-8), or raise MalformedError.
+
+    It has at most ``limit`` bytes, ``depth`` levels and ``values`` values.
+    """
     if len(data) > limit:
         raise MalformedError(f"the document has {len(data)} bytes, more than {limit}")
     # In memory a value takes up to sixty times its place in the text: bytes alone bound too little.
-    if sum(map(data.count, (b",", b"[", b"{"))) > VALUES_LIMIT:
-        raise MalformedError(f"the document has more than {VALUES_LIMIT} values")
+    if count_values(data) > values:
+        raise MalformedError(f"the document has more than {values} values")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -48,6 +51,11 @@ def loads(data: bytes, *, limit: int, depth: int = DEPTH_LIMIT) -> Json:
     # UTF-8 has no surrogates, so only an escape can bring one in: \ud800 to \udfff, with digits of either case.
     _check(value, depth, surrogates="\\" in text and ("\\ud" in text or "\\uD" in text))
     return value
+
+
+def count_values(data: bytes) -> int:
+    """Return how many values the document has at most, unread: each follows a comma or a bracket that opens."""
+    return sum(map(data.count, (b",", b"[", b"{")))
 
 
 def split(data: bytes, *, limit: int) -> Iterator[bytes]:
@@ -75,9 +83,9 @@ def _skip_space(text: str, position: int) -> int:
     return position
 
 
-def loads_object(data: bytes, *, limit: int, depth: int = DEPTH_LIMIT) -> Object:
+def loads_object(data: bytes, *, limit: int, depth: int = DEPTH_LIMIT, values: int = VALUES_LIMIT) -> Object:
     """Return the object in ``data``, or raise MalformedError; limits as in loads()."""
-    return expect_object(loads(data, limit=limit, depth=depth), "the document")
+    return expect_object(loads(data, limit=limit, depth=depth, values=values), "the document")
 
 
 def expect_object(value: Json, what: str) -> Object:

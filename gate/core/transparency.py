@@ -45,7 +45,7 @@ class LogEntry:
     @classmethod
     def from_annotation(cls, text: str) -> Self:
         """Return the entry in cosign's ``dev.sigstore.cosign/bundle`` annotation, or raise MalformedError."""
-        annotation = strictjson.loads_object(text.encode(), limit=limits.ANNOTATIONS_BYTES)
+        annotation = strictjson.loads_object(text.encode(), limit=limits.ANNOTATIONS_BYTES, values=limits.SIGNED_VALUES)
         payload = expect_object(annotation.get("Payload"), "the Payload of the log entry")
         log_id = expect_string(payload.get("logID"), "the logID of the log entry")
         if _LOG_ID.fullmatch(log_id) is None:

@@ -152,6 +152,10 @@ class Discovery:
         for item, form, descriptors in wanted:
             if len(candidates) > limits.CANDIDATES_READ:
                 break
+            if self._is_over():  # to read what was fetched takes time, too, and how much is up to whoever pushed it
+                message = "the deadline passed before everything was read"
+                self._unreadable.append(UnavailableError(Reason.DEADLINE, message))
+                break
             own = {each.digest: documents[each.digest] for each in descriptors if each.digest in documents}
             candidates += form.read(item.manifest, item.location, own)
         if len(candidates) > limits.CANDIDATES_READ:

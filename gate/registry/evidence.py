@@ -6,7 +6,8 @@ Kept are bytes that were hashed here, never a verdict: a revoked key or an edite
 - "None found" is found evidence without candidates: it is believed for 5 s.
 - What an index lists stays, too: bytes with its digest never list anything else. What a tag names is looked at again
   after 5 s, and stands while the registry cannot say.
-- What could not be read is never kept: the next question asks again.
+- What could not be read is not kept: the next question asks again. That more is stored than is read is an answer,
+  and kept like one: asked again at once, it would be the same.
 - Questions about one digest at one time share a search. It has a deadline of its own; whoever waits leaves at theirs.
 """
 
@@ -34,6 +35,7 @@ LOOK_AGAIN_SECONDS = 5.0  # a third of Config Sync's poll: a new signature is se
 SEARCH_SECONDS = 7.0  # one search, whoever waits for it; a second less than the longest review, which hears its end
 SEARCHES_AT_ONCE = 64  # of one process; none waits for a thread, so that a search's time is the registry's
 SEARCHES_PER_HOST = 16  # one silent registry leaves room for the others
+SEARCHES_PER_REPOSITORY = 12  # and who may push to one repository, much and slow to read, for the others of its host
 ENTRIES = 4096  # digests; a cluster syncs as many images as it has RootSyncs and RepoSyncs
 KEPT_BYTES = 16 * limits.MIB  # signed bytes and signatures of all entries; one signature has about 1 KiB
 ENTRY_SHARE = 16  # an entry of more than a 16th of that is not kept: it would push out too many others
@@ -136,6 +138,7 @@ class Flights:
     executor: Executor
     limit: int = SEARCHES_AT_ONCE
     per_host: int = SEARCHES_PER_HOST
+    per_repository: int = SEARCHES_PER_REPOSITORY
     _flying: dict[Key | tuple[str, str, str], Future[object]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -147,9 +150,11 @@ class Flights:
         with self._lock:
             flight = self._flying.get(key)
             if flight is None:
-                on_host = sum(host == key[0] for host, _, _ in self._flying)
-                if len(self._flying) >= self.limit or on_host >= self.per_host:
-                    raise UnavailableError(Reason.BUSY, f"{on_host} searches at {key[0]} are under way already")
+                there = [repository for host, repository, _ in self._flying if host == key[0]]
+                of_one = there.count(key[1])
+                if len(self._flying) >= self.limit or len(there) >= self.per_host or of_one >= self.per_repository:
+                    message = f"{len(there)} searches at {key[0]} are under way already, {of_one} of this repository"
+                    raise UnavailableError(Reason.BUSY, message)
                 flight = self._flying[key] = self.executor.submit(self._fly, key, search)
             return cast("Future[T]", flight)
 
@@ -255,11 +260,11 @@ class RegistrySource:
         deadline = Deadline.after(SEARCH_SECONDS, self.store.clock)
         found = Discovery(self.client, repository, digest, deadline, self.requests).run()
         kept = self.store.get(key)
-        if not found.unreadable:
-            self.store.put(key, Kept(found, self.store.clock()))
+        known = kept.evidence if kept is not None else Evidence()
+        if all(error.reason is Reason.LIMIT for error in found.unreadable):
+            self.store.put(key, Kept(_merged(found, known), self.store.clock()))
         elif found.candidates:
             # Part of it was read. That much stays, and all of it is asked for again at the next question.
-            known = kept.evidence if kept is not None else Evidence()
             self.store.put(key, Kept(replace(_merged(found, known), unreadable=()), float("-inf")))
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gate.core import limits
+from gate.core import limits, strictjson
 from gate.core.errors import MalformedError, UnavailableError, UntrustedError
 from gate.core.formats.dsse import SIGNATURE_PREDICATE, Statement
 from gate.core.formats.sigstorebundle import SINGLE_CERTIFICATE, Bundle, MessageSignature
@@ -88,6 +88,10 @@ def parse_statement(raw: bytes) -> Claim:
     Raises MalformedError; UntrustedError (attestation) for another predicate type, (unsupported) for another statement.
     The statement is unproved: the caller compares the claim only after the signature over these very bytes verified.
     """
+    if strictjson.count_values(raw) > limits.STATEMENT_VALUES:
+        # Long lists of materials are. What they say is not read: that would take the time of many signatures.
+        message = f"its statement has more than {limits.STATEMENT_VALUES} values, as only attestations have"
+        raise UntrustedError(Reason.ATTESTATION, f"{message}; an attestation is not a signature")
     statement = Statement.parse(raw)
     if statement.predicate_type != SIGNATURE_PREDICATE:
         raise UntrustedError(

@@ -70,7 +70,7 @@ class BundleMaterial:
 
         It is parsed again each time: evidence is kept, and in memory this has many times the bytes of the document.
         """
-        bundle = strictjson.loads_object(self.document, limit=limits.BUNDLE_BYTES)
+        bundle = strictjson.loads_object(self.document, limit=limits.BUNDLE_BYTES, values=limits.BUNDLE_VALUES)
         return strictjson.expect_object(bundle.get("verificationMaterial"), "the bundle's verificationMaterial")
 
     @property
@@ -155,7 +155,7 @@ class Bundle:
 
         What came beside the signature is read later, by whoever needs it.
         """
-        bundle = strictjson.loads_object(raw, limit=limits.BUNDLE_BYTES)
+        bundle = strictjson.loads_object(raw, limit=limits.BUNDLE_BYTES, values=limits.BUNDLE_VALUES)
         media_type = strictjson.expect_string(bundle.get("mediaType"), "the bundle's mediaType")
         if media_type not in VERSIONS:
             raise UntrustedError(Reason.UNSUPPORTED, f"the bundle is of type {quote(media_type)}, not v0.1 to v0.3")

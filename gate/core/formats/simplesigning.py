@@ -77,7 +77,9 @@ class LayerMaterial:
         """Return the one RFC 3161 response there can be."""
         if not self.timestamp:
             return ()
-        fields = strictjson.loads_object(self.timestamp.encode(), limit=limits.ANNOTATIONS_BYTES)
+        fields = strictjson.loads_object(
+            self.timestamp.encode(), limit=limits.ANNOTATIONS_BYTES, values=limits.SIGNED_VALUES
+        )
         return (strictjson.expect_base64(fields.get("SignedRFC3161Timestamp"), "the SignedRFC3161Timestamp"),)
 
 
@@ -138,7 +140,7 @@ def parse_payload(payload: bytes) -> Claim:
 
     The payload is unproved: the caller compares the claim only after the signature over these very bytes verified.
     """
-    document = strictjson.loads_object(payload, limit=limits.SIMPLESIGNING_BYTES)
+    document = strictjson.loads_object(payload, limit=limits.SIMPLESIGNING_BYTES, values=limits.SIGNED_VALUES)
     critical = strictjson.expect_closed(document.get("critical"), "critical", _CRITICAL)
     kind = strictjson.expect_string(critical.get("type"), "critical.type")
     if kind != PAYLOAD_TYPE:

@@ -269,6 +269,31 @@ def test_what_waited_for_a_thread_until_the_deadline_is_no_outage(setup: Setup) 
     assert setup.client.requests == []
 
 
+def test_what_there_is_no_time_to_read_is_unknown_and_what_was_read_before_stands(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    for _ in range(2):
+        Signer.generate().sign_bundle(setup.store, REPOSITORY, DIGEST)
+    looks: list[None] = []
+
+    def search(enough: float) -> Evidence:
+        """Return what is found when the time is over after so many looks at the clock."""
+
+        def clock() -> float:
+            looks.append(None)
+            return 9.0 if len(looks) > enough else 0.0
+
+        looks.clear()
+        return Discovery(setup.client, REPOSITORY, DIGEST, Deadline(5.0, clock), setup.executor).run()
+
+    everything = search(float("inf"))
+    assert (len(signatures(everything)), reasons(everything)) == (3, [])
+    for read in range(3):  # the clock is looked at last before each of the three is read
+        evidence = search(len(looks) - 3 + read)
+        assert signatures(evidence) == signatures(everything)[:read]
+        assert [(error.reason, error.outage) for error in evidence.unreadable] == [(Reason.DEADLINE, False)]
+        search(float("inf"))
+
+
 def test_a_list_that_gives_a_manifest_a_smaller_size_does_not_make_gate_read_it(setup: Setup) -> None:
     setup.store.referrers_api = False
     pushed = SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST, manifest={"padding": "x" * limits.MIB})

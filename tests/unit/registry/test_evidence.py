@@ -99,6 +99,35 @@ def test_what_a_failed_search_found_is_kept_without_its_failures_and_searched_ag
     assert setup.ask().unreadable == ()
 
 
+def test_that_more_is_stored_than_is_read_is_believed_for_five_seconds(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    for number in range(65):
+        config = {"mediaType": "application/x", "digest": str(Digest.of(b"")), "size": 0}
+        subject = {"mediaType": OCI_MANIFEST, "digest": str(DIGEST), "size": 1}
+        raw = layouts.image(config, [], subject=subject, annotations={"number": str(number)})
+        setup.store.push_manifest(REPOSITORY, raw)
+    found = setup.ask()
+    assert ([error.reason for error in found.unreadable], len(found.candidates)) == ([Reason.LIMIT], 1)
+    asked = len(setup.client.requests)
+    setup.time = 4.9
+    assert setup.ask() == found
+    assert setup.source.known(REPOSITORY, DIGEST) == found
+    assert len(setup.client.requests) == asked
+    setup.time = 5.0
+    assert setup.ask().candidates == found.candidates
+    assert len(setup.client.requests) == 2 * asked
+
+
+def test_what_was_known_counts_beside_more_than_is_read(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    known = setup.ask().candidates
+    setup.time = 5.0
+    setup.client.fail("*.sig", UnavailableError(Reason.LIMIT, "too large"))
+    for _ in range(2):
+        assert setup.ask().candidates == known
+        setup.time += 5.0
+
+
 def test_while_the_registry_fails_the_known_signatures_count_and_the_failure_stays_visible(setup: Setup) -> None:
     SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
     found = setup.ask()
@@ -418,3 +447,20 @@ def test_one_host_does_not_take_all_searches_and_what_is_refused_is_no_outage(se
         assert other.evidence(REPOSITORY, DIGEST, deadline) == Evidence()
         slow.go.set()
         assert all(future.result(10) == Evidence() for future in waiting)
+
+
+def test_one_repository_does_not_take_all_searches_of_its_host(setup: Setup) -> None:
+    slow = Slow(setup.store)
+    with ThreadPoolExecutor(16) as requests, ThreadPoolExecutor(4) as searches, ThreadPoolExecutor(4) as crowd:
+        flights = Flights(searches, per_host=3, per_repository=2)
+        source = RegistrySource(HOST, slow, setup.kept, flights, requests)
+        deadline = Deadline.after(5, lambda: 0.0)
+        waiting = [crowd.submit(source.evidence, REPOSITORY, Digest.of(bytes([n])), deadline) for n in range(2)]
+        while len(flights._flying) < 2:
+            time.sleep(0.001)
+        (refused,) = source.evidence(REPOSITORY, Digest.of(b"third"), deadline).unreadable
+        assert (refused.reason, refused.outage) == (Reason.BUSY, False)
+        assert refused.message == ("2 searches at registry.example are under way already, 2 of this repository")
+        other = crowd.submit(source.evidence, "acme/other", DIGEST, deadline)
+        slow.go.set()
+        assert all(future.result(10) == Evidence() for future in (*waiting, other))
