@@ -192,16 +192,45 @@ class Descriptor:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableLayer:
+    """A layer whose descriptor cannot be read, because it is malformed or above a limit.
+
+    ``media_type`` is what it says it is; None where not even that can be read.
+    """
+
+    media_type: str | None
+    # Not the error itself, which keeps the frames it was raised through, and with them the whole document.
+    reason: Reason
+    message: str
+
+    @property
+    def excess(self) -> UnavailableError | None:
+        """What is above a limit, or None where the layer is malformed."""
+        return None if self.reason is Reason.MALFORMED else UnavailableError(self.reason, self.message)
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """An image manifest: ``digest`` is of the bytes that were parsed."""
+    """An image manifest: ``digest`` is of the bytes that were parsed, ``all_layers`` are in their order."""
 
     digest: Digest
     media_type: str
     artifact_type: str | None
     config: Descriptor
-    layers: tuple[Descriptor, ...]
+    all_layers: tuple[Descriptor | UnreadableLayer, ...]
     subject: Descriptor | None
     annotations: Annotations = ()
+
+    @property
+    def layers(self) -> tuple[Descriptor, ...]:
+        """The layers that can be read: of what parse_manifest() returns, all of them."""
+        return tuple(layer for layer in self.all_layers if isinstance(layer, Descriptor))
+
+    def require_layers(self) -> None:
+        """Return if every layer can be read, else raise the error of the first that cannot."""
+        for layer in self.all_layers:
+            if isinstance(layer, UnreadableLayer):
+                raise layer.excess or MalformedError(layer.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +250,18 @@ def parse_manifest(raw: bytes, content_type: str | None = None) -> Manifest | In
 
     ``content_type`` is what the registry said of it. A document that says two things of itself is refused
     (image-spec manifest.md, "mediaType"; CVE-2021-41190).
+    """
+    found = parse_manifest_by_layer(raw, content_type)
+    if isinstance(found, Manifest):
+        found.require_layers()
+    return found
+
+
+def parse_manifest_by_layer(raw: bytes, content_type: str | None = None) -> Manifest | Index:
+    """Return what parse_manifest() returns, or raise what it raises, except for a layer that cannot be read.
+
+    That is an UnreadableLayer among the others: where each layer is a signature of its own, a bad one disables none.
+    What comes after 64 of them is not looked at, and is one more of them (limit).
     """
     fields = strictjson.loads_object(raw, limit=limits.MANIFEST_BYTES, values=limits.MANIFEST_VALUES)
     media_type = _optional_string(fields.get("mediaType"), "the manifest's mediaType")
@@ -294,13 +335,32 @@ def _parse_image(fields: strictjson.Object, digest: Digest, media_type: str) -> 
         media_type,
         _optional_string(fields.get("artifactType"), "the manifest's artifactType"),
         Descriptor.parse(fields.get("config"), "the manifest's config"),
-        tuple(
-            Descriptor.parse(layer, "a layer of the manifest")
-            for layer in strictjson.expect_array(fields.get("layers"), "the manifest's layers")
-        ),
+        _parse_layers(strictjson.expect_array(fields.get("layers"), "the manifest's layers")),
         None if subject is None else Descriptor.parse(subject, "the manifest's subject"),
         _annotations(fields.get("annotations"), "the manifest"),
     )
+
+
+def _parse_layers(values: Sequence[strictjson.Json]) -> tuple[Descriptor | UnreadableLayer, ...]:
+    layers: list[Descriptor | UnreadableLayer] = []
+    unreadable = 0
+    for value in values:
+        # One takes as little as 2 bytes of the manifest, and 150 bytes of memory.
+        if unreadable == limits.SIGNATURE_LAYERS:
+            message = f"{unreadable} layers of the manifest cannot be read, and what follows them is not looked at"
+            return (*layers, UnreadableLayer(None, Reason.LIMIT, message))
+        layer = _parse_layer(value)
+        unreadable += isinstance(layer, UnreadableLayer)
+        layers.append(layer)
+    return tuple(layers)
+
+
+def _parse_layer(value: strictjson.Json) -> Descriptor | UnreadableLayer:
+    try:
+        return Descriptor.parse(value, "a layer of the manifest")
+    except (MalformedError, UnavailableError) as error:
+        media_type = value.get("mediaType") if isinstance(value, Mapping) else None
+        return UnreadableLayer(media_type if isinstance(media_type, str) else None, error.reason, error.message)
 
 
 def _optional_string(value: strictjson.Json, what: str) -> str | None:

@@ -16,7 +16,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gate.core.formats import dsse, sigstorebundle, simplesigning
-from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Index, Manifest, parse_manifest
+from gate.core.oci import (
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Descriptor,
+    Digest,
+    Index,
+    Manifest,
+    parse_manifest,
+    parse_manifest_by_layer,
+)
 from gate.demo import layouts
 from gate.demo.store import Store
 
@@ -228,7 +237,7 @@ def list_in_fallback(store: Store, repository: str, subject: Digest, referrer: D
     if found is None:
         raise ValueError("only what was pushed can be listed")
     raw, media_type = found
-    manifest = parse_manifest(raw)
+    manifest = parse_manifest_by_layer(raw)
     artifact_type = manifest.config.media_type if isinstance(manifest, Manifest) else None
     entry = Descriptor(media_type, referrer, len(raw), artifact_type=artifact_type)
     listed = [item for item in _listed(store, repository, subject) if item.digest != referrer]

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from gate.core import formats, limits
 from gate.core.deadline import Deadline
 from gate.core.errors import MalformedError, UnavailableError
-from gate.core.oci import Descriptor, Digest, Index, Manifest, parse_manifest
+from gate.core.oci import Descriptor, Digest, Index, Manifest
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Evidence, RefusedCandidate
 from gate.registry.client import Document
@@ -94,7 +94,7 @@ class Discovery:
         document = self.client.manifest(self.repository, f"{self.digest.tag}.sig", self.deadline)
         if document is None:
             return None
-        manifest = parse_manifest(document.raw, document.media_type)
+        manifest = formats.parse_candidate(document.raw, document.media_type)
         if isinstance(manifest, Index):
             raise MalformedError("it is an index where a signature manifest should be")
         return _Found(self._signature_location, manifest, len(document.raw))
@@ -108,7 +108,7 @@ class Discovery:
                 return None
             if len(document.raw) != descriptor.size:
                 raise MalformedError("the index that lists it gives another size")
-            manifest = parse_manifest(document.raw, document.media_type)
+            manifest = formats.parse_candidate(document.raw, document.media_type)
             # An index may refer to an image as anything may; no signature is stored as one.
             return None if isinstance(manifest, Index) else _Found(_referrer(descriptor), manifest, len(document.raw))
 

@@ -70,7 +70,7 @@ def evidence(content: Content, repository: str, digest: Digest) -> Evidence:
     found: list[Candidate] = []
     tagged = content.manifest(repository, f"{digest.tag}.sig")
     if tagged is not None:
-        manifest = parse_manifest(*tagged)
+        manifest = formats.parse_candidate(*tagged)
         assert isinstance(manifest, Manifest)
         found += candidates(manifest, "tag", content, repository)
     listed = content.manifest(repository, digest.tag)
@@ -80,7 +80,7 @@ def evidence(content: Content, repository: str, digest: Digest) -> Evidence:
         for entry in index.manifests:
             stored = content.manifest(repository, entry.digest)
             assert stored is not None
-            manifest = parse_manifest(*stored)
+            manifest = formats.parse_candidate(*stored)
             assert isinstance(manifest, Manifest)
             found += candidates(manifest, f"referrer {entry.digest}", content, repository)
     return Evidence(tuple(found))

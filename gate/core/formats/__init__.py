@@ -11,7 +11,7 @@ from typing import Protocol
 from gate.core.errors import UnavailableError
 from gate.core.formats.bundle import BundleFormat
 from gate.core.formats.simplesigning import SimpleSigningFormat
-from gate.core.oci import Descriptor, Digest, Manifest
+from gate.core.oci import Descriptor, Digest, Index, Manifest, parse_manifest_by_layer
 from gate.core.signature import Candidate
 
 
@@ -32,7 +32,7 @@ class Format(Protocol):
         """Return why some documents are not wanted though the format could read them (limit), or None."""
 
     def read(self, manifest: Manifest, location: str, documents: Mapping[Digest, bytes]) -> tuple[Candidate, ...]:
-        """Return the candidates of the manifest.
+        """Return the candidates of the manifest, a refused one for each layer that is malformed.
 
         ``documents`` holds the bytes that could be fetched: for one that is missing there is no candidate, because
         whoever fetched it has recorded why.
@@ -45,3 +45,15 @@ FORMATS: tuple[Format, ...] = (SimpleSigningFormat(), BundleFormat())
 def recognise(manifest: Manifest) -> Format | None:
     """Return the format that the manifest's own content shows, or None: then it is no candidate at all."""
     return next((form for form in FORMATS if form.recognises(manifest)), None)
+
+
+def parse_candidate(raw: bytes, content_type: str | None = None) -> Manifest | Index:
+    """Return the manifest or index in ``raw``, which may hold candidates, or raise what parse_manifest() raises.
+
+    A layer that cannot be read is left to the format, which judges each alone. Where no format recognises the manifest,
+    nobody can say what the layer is, and it is an error as in any image.
+    """
+    found = parse_manifest_by_layer(raw, content_type)
+    if isinstance(found, Manifest) and recognise(found) is None:
+        found.require_layers()
+    return found

@@ -8,7 +8,7 @@ from gate.core import limits, strictjson
 from gate.core.errors import MalformedError, UnavailableError, UntrustedError
 from gate.core.formats.dsse import SIGNATURE_PREDICATE, Statement
 from gate.core.formats.sigstorebundle import SINGLE_CERTIFICATE, Bundle, MessageSignature
-from gate.core.oci import Descriptor, Digest, Manifest
+from gate.core.oci import Descriptor, Digest, Manifest, UnreadableLayer
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Claim, RefusedCandidate, UntrustedSignature
@@ -22,29 +22,36 @@ class BundleFormat:
     name = "bundle"
 
     def recognises(self, manifest: Manifest) -> bool:
-        """Return whether any layer is a Sigstore bundle, of whatever version."""
-        return bool(_layers(manifest))
+        """Return whether any layer says that it is a Sigstore bundle, of whatever version."""
+        return any(_is_bundle(layer) for layer in manifest.all_layers)
 
     def wanted(self, manifest: Manifest) -> tuple[Descriptor, ...]:
         """Return the bundle, of at most 1 MiB; cosign puts one into a manifest, and only the first is read."""
-        return tuple(layer for layer in _layers(manifest)[:1] if layer.size <= limits.BUNDLE_BYTES)
+        return tuple(
+            layer
+            for layer in _layers(manifest)[:1]
+            if isinstance(layer, Descriptor) and layer.size <= limits.BUNDLE_BYTES
+        )
 
     def omitted(self, manifest: Manifest) -> UnavailableError | None:
         """Return what is above those limits, or None."""
         layers = _layers(manifest)
         if len(layers) > 1:
             return UnavailableError(Reason.LIMIT, f"a signature manifest has {len(layers)} bundles, more than 1")
-        if any(layer.size > limits.BUNDLE_BYTES for layer in layers):
-            return UnavailableError(Reason.LIMIT, f"a bundle is larger than {limits.BUNDLE_BYTES} bytes")
-        return None
+        return next(filter(None, map(_excess, layers)), None)
 
     def read(self, manifest: Manifest, location: str, documents: Mapping[Digest, bytes]) -> tuple[Candidate, ...]:
-        """Return the candidate, if its bundle was fetched."""
-        return tuple(
-            self._candidate(location, documents[layer.digest])
-            for layer in _layers(manifest)[:1]
-            if layer.digest in documents
-        )
+        """Return the candidate, if its bundle was fetched or its layer is malformed."""
+        found = (self._read(layer, location, documents) for layer in _layers(manifest)[:1])
+        return tuple(candidate for candidate in found if candidate is not None)
+
+    def _read(
+        self, layer: Descriptor | UnreadableLayer, location: str, documents: Mapping[Digest, bytes]
+    ) -> Candidate | None:
+        if isinstance(layer, UnreadableLayer):
+            refused = RefusedCandidate(self.name, location, layer.reason, layer.message)
+            return refused if layer.excess is None else None
+        return self._candidate(location, documents[layer.digest]) if layer.digest in documents else None
 
     def _candidate(self, location: str, raw: bytes) -> Candidate:
         try:
@@ -53,8 +60,26 @@ class BundleFormat:
             return RefusedCandidate(self.name, location, error.reason, error.message)
 
 
-def _layers(manifest: Manifest) -> tuple[Descriptor, ...]:
-    return tuple(layer for layer in manifest.layers if layer.media_type.startswith(_BUNDLE_FAMILY))
+def _is_bundle(layer: Descriptor | UnreadableLayer) -> bool:
+    return layer.media_type is not None and layer.media_type.startswith(_BUNDLE_FAMILY)
+
+
+def _layers(manifest: Manifest) -> tuple[Descriptor | UnreadableLayer, ...]:
+    """Return what may be a bundle; a layer whose type cannot be read is told, rather than passed over.
+
+    What can be read comes first, so that nothing else takes the place of the one bundle that is read.
+    """
+    layers = (layer for layer in manifest.all_layers if layer.media_type is None or _is_bundle(layer))
+    return tuple(sorted(layers, key=lambda layer: isinstance(layer, UnreadableLayer)))
+
+
+def _excess(layer: Descriptor | UnreadableLayer) -> UnavailableError | None:
+    """Return what is above a limit in the layer, or None."""
+    if isinstance(layer, UnreadableLayer):
+        return layer.excess
+    if layer.size > limits.BUNDLE_BYTES:
+        return UnavailableError(Reason.LIMIT, f"a bundle is larger than {limits.BUNDLE_BYTES} bytes")
+    return None
 
 
 def read_signature(name: str, location: str, raw: bytes) -> UntrustedSignature:

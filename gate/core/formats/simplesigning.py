@@ -13,7 +13,7 @@ from cryptography import x509
 from gate.core import limits, strictjson
 from gate.core.certificates import parse_certificates
 from gate.core.errors import MalformedError, UnavailableError, UntrustedError
-from gate.core.oci import Descriptor, Digest, Manifest
+from gate.core.oci import Descriptor, Digest, Manifest, UnreadableLayer
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Claim, RefusedCandidate, UntrustedSignature
@@ -84,18 +84,21 @@ class LayerMaterial:
 
 
 class SimpleSigningFormat:
-    """One candidate for each layer of the simple signing type."""
+    """One candidate for each layer of the simple signing type, and for each whose type cannot be read beside one."""
 
     name = "simplesigning"
 
     def recognises(self, manifest: Manifest) -> bool:
-        """Return whether any layer is a simple signing payload."""
-        return any(layer.media_type == LAYER_TYPE for layer in manifest.layers)
+        """Return whether any layer says that it is a simple signing payload."""
+        return any(layer.media_type == LAYER_TYPE for layer in manifest.all_layers)
 
     def wanted(self, manifest: Manifest) -> tuple[Descriptor, ...]:
         """Return the payloads of the first 64 layers, each of at most 64 KiB."""
-        layers = _layers(manifest)[: limits.SIGNATURE_LAYERS]
-        return tuple(layer for layer in layers if layer.size <= limits.SIMPLESIGNING_BYTES)
+        return tuple(
+            layer
+            for layer in _layers(manifest)[: limits.SIGNATURE_LAYERS]
+            if isinstance(layer, Descriptor) and layer.size <= limits.SIMPLESIGNING_BYTES
+        )
 
     def omitted(self, manifest: Manifest) -> UnavailableError | None:
         """Return what is above those limits, or None."""
@@ -103,17 +106,21 @@ class SimpleSigningFormat:
         if len(layers) > limits.SIGNATURE_LAYERS:
             message = f"a signature manifest has {len(layers)} signatures, more than {limits.SIGNATURE_LAYERS}"
             return UnavailableError(Reason.LIMIT, message)
-        if any(layer.size > limits.SIMPLESIGNING_BYTES for layer in layers):
-            return UnavailableError(Reason.LIMIT, f"a signed payload is larger than {limits.SIMPLESIGNING_BYTES} bytes")
-        return None
+        return next(filter(None, map(_excess, layers)), None)
 
     def read(self, manifest: Manifest, location: str, documents: Mapping[Digest, bytes]) -> tuple[Candidate, ...]:
-        """Return one candidate for each payload that was fetched."""
-        return tuple(
-            self._candidate(layer, f"{location} layer {number}", documents[layer.digest])
-            for number, layer in enumerate(_layers(manifest)[: limits.SIGNATURE_LAYERS])
-            if layer.digest in documents
-        )
+        """Return one candidate for each payload that was fetched, and for each layer that is malformed."""
+        layers = enumerate(_layers(manifest)[: limits.SIGNATURE_LAYERS])
+        found = (self._read(layer, f"{location} layer {number}", documents) for number, layer in layers)
+        return tuple(candidate for candidate in found if candidate is not None)
+
+    def _read(
+        self, layer: Descriptor | UnreadableLayer, location: str, documents: Mapping[Digest, bytes]
+    ) -> Candidate | None:
+        if isinstance(layer, UnreadableLayer):
+            refused = RefusedCandidate(self.name, location, layer.reason, layer.message)
+            return refused if layer.excess is None else None
+        return self._candidate(layer, location, documents[layer.digest]) if layer.digest in documents else None
 
     def _candidate(self, layer: Descriptor, location: str, payload: bytes) -> Candidate:
         try:
@@ -124,8 +131,18 @@ class SimpleSigningFormat:
         return UntrustedSignature(self.name, location, payload, signature, claim, material=LayerMaterial.of(layer))
 
 
-def _layers(manifest: Manifest) -> tuple[Descriptor, ...]:
-    return tuple(layer for layer in manifest.layers if layer.media_type == LAYER_TYPE)
+def _layers(manifest: Manifest) -> tuple[Descriptor | UnreadableLayer, ...]:
+    """Return what may be a signature: a layer whose type cannot be read is told, rather than passed over."""
+    return tuple(layer for layer in manifest.all_layers if layer.media_type in {LAYER_TYPE, None})
+
+
+def _excess(layer: Descriptor | UnreadableLayer) -> UnavailableError | None:
+    """Return what is above a limit in one layer, or None."""
+    if isinstance(layer, UnreadableLayer):
+        return layer.excess
+    if layer.size > limits.SIMPLESIGNING_BYTES:
+        return UnavailableError(Reason.LIMIT, f"a signed payload is larger than {limits.SIMPLESIGNING_BYTES} bytes")
+    return None
 
 
 def _signature(layer: Descriptor) -> bytes:

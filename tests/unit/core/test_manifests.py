@@ -21,8 +21,10 @@ from gate.core.oci import (
     Digest,
     Index,
     Manifest,
+    UnreadableLayer,
     listed_manifests,
     parse_manifest,
+    parse_manifest_by_layer,
 )
 from gate.core.reasons import Reason
 
@@ -70,6 +72,99 @@ def test_no_bytes_raise_anything_but_malformed_error(data: bytes, content_type: 
         assert len(error.message.splitlines()) == 1
     else:
         assert found.digest == Digest.of(data)
+
+
+def by_layer(*layers: object) -> Manifest:
+    found = parse_manifest_by_layer(raw(IMAGE, layers=list(layers)))
+    assert isinstance(found, Manifest)
+    return found
+
+
+TOO_LARGE = CONFIG | {"annotations": {"x": "y" * (256 * 1024)}}
+UNREADABLE: list[tuple[object, UnreadableLayer]] = [
+    (1, UnreadableLayer(None, Reason.MALFORMED, "a layer of the manifest is not an object")),
+    ("x", UnreadableLayer(None, Reason.MALFORMED, "a layer of the manifest is not an object")),
+    ({}, UnreadableLayer(None, Reason.MALFORMED, "the size of a layer of the manifest is not an integer")),
+    (
+        CONFIG | {"mediaType": 1},
+        UnreadableLayer(None, Reason.MALFORMED, "the mediaType of a layer of the manifest is not a string"),
+    ),
+    (
+        CONFIG | {"size": -1},
+        UnreadableLayer("application/x", Reason.MALFORMED, "the size of a layer of the manifest is out of range"),
+    ),
+    (
+        CONFIG | {"digest": "sha512:00"},
+        UnreadableLayer(
+            "application/x", Reason.MALFORMED, '"sha512:00" is not a digest of the form sha256:<64 hex digits>'
+        ),
+    ),
+    (
+        CONFIG | {"annotations": {"a": 1}},
+        UnreadableLayer("application/x", Reason.MALFORMED, "an annotation of a layer of the manifest is not a string"),
+    ),
+    (
+        TOO_LARGE,
+        UnreadableLayer(
+            "application/x", Reason.LIMIT, "the annotations of a layer of the manifest are larger than 262144 bytes"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("layer", "unreadable"), UNREADABLE)
+def test_a_layer_that_cannot_be_read_keeps_its_place_among_those_that_can(
+    layer: object, unreadable: UnreadableLayer
+) -> None:
+    found = by_layer(CONFIG, layer, CONFIG)
+    readable = Descriptor("application/x", Digest.of(b"x"), 1)
+    assert found.all_layers == (readable, unreadable, readable)
+    assert found.layers == (readable, readable)
+
+
+@pytest.mark.parametrize(("layer", "unreadable"), UNREADABLE)
+def test_of_an_image_every_layer_must_be_read_and_the_first_that_cannot_is_told(
+    layer: object, unreadable: UnreadableLayer
+) -> None:
+    with pytest.raises((MalformedError, UnavailableError)) as caught:
+        image(layers=[CONFIG, layer, *[{"mediaType": []}] * 65])
+    assert isinstance(caught.value, MalformedError | UnavailableError)
+    assert (caught.value.reason, caught.value.message) == (unreadable.reason, unreadable.message)
+
+
+def test_what_comes_after_64_unreadable_layers_is_not_looked_at() -> None:
+    assert [type(layer) for layer in by_layer(CONFIG, *[1] * 63, CONFIG).all_layers[-2:]] == [
+        UnreadableLayer,
+        Descriptor,
+    ]
+    assert len(by_layer(*[1] * 64).all_layers) == 64
+    over = by_layer(CONFIG, *[1] * 64, CONFIG, CONFIG)
+    assert len(over.all_layers) == 1 + 64 + 1
+    assert over.all_layers[-1] == UnreadableLayer(
+        None, Reason.LIMIT, "64 layers of the manifest cannot be read, and what follows them is not looked at"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {"size": -1}},
+        {"layers": {}},
+        {"subject": []},
+        {"mediaType": OCI_INDEX},
+        {"artifactType": 1},
+        {"annotations": {"a": 1}},
+        {"manifests": []},
+    ],
+)
+def test_what_is_wrong_with_the_manifest_itself_is_no_matter_of_a_layer(changes: dict[str, object]) -> None:
+    with pytest.raises(MalformedError):
+        parse_manifest_by_layer(raw(IMAGE, **changes))
+
+
+def test_a_layer_that_names_a_member_twice_makes_the_whole_document_malformed() -> None:
+    with pytest.raises(MalformedError, match="the document names a member of an object twice"):
+        parse_manifest_by_layer(raw(IMAGE).replace(b'"layers": [{', b'"layers": [{"size": 1, '))
 
 
 def test_a_manifest_is_named_by_the_digest_of_its_own_bytes() -> None:

@@ -16,10 +16,11 @@ from gate.core import strictjson
 from gate.core.artifacts import read_artifact_signature
 from gate.core.certificates import identity, parse_certificate, parse_certificates, public_key, require_profile
 from gate.core.errors import MalformedError, UntrustedError
+from gate.core.formats import parse_candidate
 from gate.core.formats.bundle import read_signature
 from gate.core.formats.dsse import Envelope, Statement
 from gate.core.formats.sigstorebundle import Bundle
-from gate.core.formats.simplesigning import LayerMaterial, parse_payload
+from gate.core.formats.simplesigning import LAYER_TYPE, LayerMaterial, parse_payload
 from gate.core.identities import Pattern
 from gate.core.keys import parse_public_key
 from gate.core.oci import Digest, Reference, parse_manifest
@@ -80,12 +81,15 @@ def compact(value: object) -> bytes:
     return layouts.compact(value)
 
 
+LAYER = {"mediaType": LAYER_TYPE, "size": 2, "digest": str(IMAGE), "annotations": {"a": "b"}}
+
 # Each parser with what it reads, from which what it nearly reads is made.
 PARSERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "json": (lambda raw: strictjson.loads_object(raw, limit=1 << 20), b'{"a":[1,"b",null]}'),
     "digest": (as_text(Digest.parse), str(IMAGE).encode()),
     "reference": (as_text(Reference.parse), f"registry.example/a/b:v1@{IMAGE}".encode()),
     "manifest": (parse_manifest, layouts.image({"mediaType": "a/b", "size": 2, "digest": str(IMAGE)}, [])),
+    "candidate": (parse_candidate, layouts.image(LAYER, [LAYER])),
     "key": (parse_public_key, signer().public_pem),
     "payload": (parse_payload, TAGGED.content),
     "statement": (Statement.parse, BUNDLED.content),
@@ -173,7 +177,7 @@ def put(value: object, path: tuple[object, ...], new: object) -> object:
 DOCUMENTS = ["payload", "statement", "envelope", "bundle", "bundle v2", "signature", "artifact", "entry", "annotation"]
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "manifest", "trust root"])
+@pytest.mark.parametrize("name", [*DOCUMENTS, "manifest", "candidate", "trust root"])
 @given(st.data())
 @settings(max_examples=75)
 def test_no_value_of_another_type_anywhere_raises_anything_but_malformed_and_untrusted_error(

@@ -69,6 +69,14 @@ def garbage_bundle(image: Image) -> None:
     signer().sign_bundle(image.store, REPOSITORY, image.digest, document=b'{"mediaType": 1}')
 
 
+def unreadable_layer(image: Image) -> None:
+    signer().sign_referrer(image.store, REPOSITORY, image.digest, layer={"size": -1})
+
+
+def unreadable_bundle(image: Image) -> None:
+    signer().sign_bundle(image.store, REPOSITORY, image.digest, layer={"digest": "sha512:00"})
+
+
 def keyless_bundle(image: Image) -> None:
     signer().sign_bundle(image.store, REPOSITORY, image.digest, material={"certificate": {}})
 
@@ -91,6 +99,8 @@ BAD: list[tuple[Sign, Reason]] = [
     (garbage_payload, Reason.MALFORMED),
     (another_type, Reason.UNSUPPORTED),
     (garbage_bundle, Reason.MALFORMED),
+    (unreadable_layer, Reason.MALFORMED),
+    (unreadable_bundle, Reason.MALFORMED),
     (keyless_bundle, Reason.CERTIFICATE),
     (attestation, Reason.ATTESTATION),
 ]

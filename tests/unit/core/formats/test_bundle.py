@@ -13,13 +13,17 @@ from gate.core.errors import MalformedError, UnavailableError, UntrustedError
 from gate.core.formats.bundle import BundleFormat, parse_statement
 from gate.core.formats.dsse import IN_TOTO_TYPE, SIGNATURE_PREDICATE, pre_authentication_encoding
 from gate.core.formats.sigstorebundle import BUNDLE_TYPE
-from gate.core.oci import Descriptor, Digest, Manifest
+from gate.core.oci import Descriptor, Digest, Manifest, UnreadableLayer
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Claim, RefusedCandidate, UntrustedSignature
 
 DIGEST = Digest.of(b"image")
 FORM = BundleFormat()
 CONFIG = Descriptor("application/x", DIGEST, 1)
+UNREADABLE = UnreadableLayer(BUNDLE_TYPE, Reason.MALFORMED, "the size is out of range")
+NO_TYPE = UnreadableLayer(None, Reason.MALFORMED, "it is not an object")
+FOREIGN = UnreadableLayer("text/x", Reason.MALFORMED, "the size is out of range")
+EXCESSIVE = UnreadableLayer(BUNDLE_TYPE, Reason.LIMIT, "the annotations are too large")
 NOT_A_DIGEST = "is not a digest of the form sha256:<64 hex digits>"
 SIGNATURE = {"sig": base64.b64encode(b"signature").decode()}
 
@@ -63,7 +67,7 @@ def layer(data: bytes, media_type: str = BUNDLE_TYPE) -> Descriptor:
     return Descriptor(media_type, Digest.of(data), len(data))
 
 
-def manifest(*layers: Descriptor) -> Manifest:
+def manifest(*layers: Descriptor | UnreadableLayer) -> Manifest:
     return Manifest(DIGEST, "application/x", None, CONFIG, layers, None)
 
 
@@ -384,6 +388,46 @@ def test_a_second_bundle_in_one_manifest_is_not_fetched() -> None:
     assert FORM.omitted(manifest(layer(b"x"))) is None
     assert [item.digest for item in FORM.wanted(two)] == [Digest.of(b"x")]
     assert_limit(FORM.omitted(two), "a signature manifest has 2 bundles, more than 1")
+
+
+@pytest.mark.parametrize("bad", [UNREADABLE, NO_TYPE, EXCESSIVE])
+@pytest.mark.parametrize("bad_first", [True, False], ids=["before", "after"])
+def test_a_layer_that_cannot_be_read_counts_as_a_second_bundle_and_hides_not_the_good_one(
+    bad: UnreadableLayer, bad_first: bool
+) -> None:
+    good = bundle()
+    both = manifest(bad, layer(good)) if bad_first else manifest(layer(good), bad)
+    (candidate,) = FORM.read(both, "here", {Digest.of(good): good})
+    assert isinstance(candidate, UntrustedSignature)
+    assert FORM.wanted(both) == (layer(good),)
+    assert_limit(FORM.omitted(both), "a signature manifest has 2 bundles, more than 1")
+
+
+def test_a_foreign_layer_that_cannot_be_read_is_passed_over_as_others_are() -> None:
+    both = manifest(FOREIGN, layer(bundle()))
+    assert (FORM.wanted(both), FORM.omitted(both)) == ((layer(bundle()),), None)
+
+
+def test_a_bundle_whose_layer_cannot_be_read_is_a_refused_candidate() -> None:
+    alone = manifest(UNREADABLE)
+    refused = RefusedCandidate("bundle", "here", UNREADABLE.reason, UNREADABLE.message)
+    assert FORM.read(alone, "here", {}) == (refused,)
+    assert (FORM.wanted(alone), FORM.omitted(alone)) == ((), None)
+
+
+def test_a_bundle_with_too_large_annotations_is_omitted() -> None:
+    alone = manifest(EXCESSIVE)
+    assert (FORM.read(alone, "here", {}), FORM.wanted(alone)) == ((), ())
+    assert_limit(FORM.omitted(alone), EXCESSIVE.message)
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "recognised"), [(UNREADABLE, True), (EXCESSIVE, True), (NO_TYPE, False), (FOREIGN, False)]
+)
+def test_a_layer_that_cannot_be_read_is_recognised_by_the_type_that_it_names(
+    unreadable: UnreadableLayer, recognised: bool
+) -> None:
+    assert FORM.recognises(manifest(unreadable)) is recognised
 
 
 def test_a_bundle_that_says_it_is_larger_than_1_mib_is_not_fetched() -> None:

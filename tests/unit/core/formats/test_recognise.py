@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from gate.core import formats
+from gate.core.errors import MalformedError
 from gate.core.formats.sigstorebundle import BUNDLE_TYPE
 from gate.core.formats.simplesigning import LAYER_TYPE
-from gate.core.oci import Descriptor, Digest, Manifest
+from gate.core.oci import Descriptor, Digest, Manifest, UnreadableLayer
+from gate.demo import layouts
 
 DIGEST = Digest.of(b"x")
+CONFIG: dict[str, object] = {"mediaType": "application/x", "digest": str(DIGEST), "size": 1}
 
 
 def manifest(layer_type: str, config_type: str = "application/x", artifact_type: str | None = None) -> Manifest:
@@ -36,3 +39,16 @@ def test_an_artifact_type_alone_makes_no_signature() -> None:
 
 def test_an_attestation_layer_of_the_old_kind_is_no_candidate() -> None:
     assert formats.recognise(manifest("application/vnd.dsse.envelope.v1+json")) is None
+
+
+@pytest.mark.parametrize("layer_type", [LAYER_TYPE, BUNDLE_TYPE])
+def test_the_layers_of_a_signature_that_cannot_be_read_are_left_to_its_format(layer_type: str) -> None:
+    found = formats.parse_candidate(layouts.image(CONFIG, [CONFIG | {"mediaType": layer_type, "size": -1}]))
+    assert isinstance(found, Manifest)
+    assert [type(layer) for layer in found.all_layers] == [UnreadableLayer]
+
+
+@pytest.mark.parametrize("layer", [CONFIG | {"size": -1}, {"size": 1}])
+def test_a_layer_of_what_no_format_recognises_must_be_read(layer: dict[str, object]) -> None:
+    with pytest.raises(MalformedError, match="a layer of the manifest"):
+        formats.parse_candidate(layouts.image(CONFIG, [CONFIG, layer]))

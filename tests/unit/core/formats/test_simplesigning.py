@@ -21,7 +21,7 @@ from gate.core.formats.simplesigning import (
     SimpleSigningFormat,
     parse_payload,
 )
-from gate.core.oci import Descriptor, Digest, Manifest
+from gate.core.oci import Descriptor, Digest, Manifest, UnreadableLayer
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Claim, NoMaterial, RefusedCandidate, UntrustedSignature
 from tests.fakes.sigstore import Sigstore
@@ -30,6 +30,11 @@ DIGEST = Digest.of(b"image")
 FORM = SimpleSigningFormat()
 CONFIG = Descriptor("application/x", DIGEST, 1)
 SIGNATURE = base64.b64encode(b"signature").decode()
+
+UNREADABLE = UnreadableLayer(LAYER_TYPE, Reason.MALFORMED, "the size is out of range")
+NO_TYPE = UnreadableLayer(None, Reason.MALFORMED, "it is not an object")
+FOREIGN = UnreadableLayer("text/x", Reason.MALFORMED, "the size is out of range")
+EXCESSIVE = UnreadableLayer(LAYER_TYPE, Reason.LIMIT, "the annotations are too large")
 
 NOT_A_DIGEST = "is not a digest of the form sha256:<64 hex digits>"
 
@@ -54,7 +59,7 @@ def layer(data: bytes, signature: str | None = SIGNATURE, media_type: str = LAYE
     return Descriptor(media_type, Digest.of(data), len(data), annotations)
 
 
-def manifest(*layers: Descriptor) -> Manifest:
+def manifest(*layers: Descriptor | UnreadableLayer) -> Manifest:
     return Manifest(DIGEST, "application/x", None, CONFIG, layers, None)
 
 
@@ -216,6 +221,43 @@ def test_each_layer_is_a_candidate_of_its_own_and_a_bad_one_disables_none() -> N
         ("here layer 2", "RefusedCandidate"),
         ("here layer 3", "RefusedCandidate"),
     ]
+
+
+def test_each_layer_that_cannot_be_read_is_a_refused_candidate_in_its_place() -> None:
+    good = payload()
+    mixed = manifest(UNREADABLE, FOREIGN, layer(b"foreign", None, "text/x"), layer(good), NO_TYPE)
+    first, second, third = FORM.read(mixed, "here", {Digest.of(good): good})
+    assert first == RefusedCandidate("simplesigning", "here layer 0", UNREADABLE.reason, UNREADABLE.message)
+    assert (second.location, type(second)) == ("here layer 1", UntrustedSignature)
+    assert third == RefusedCandidate("simplesigning", "here layer 2", NO_TYPE.reason, NO_TYPE.message)
+    assert (FORM.wanted(mixed), FORM.omitted(mixed)) == ((layer(good),), None)
+
+
+def test_a_layer_with_too_large_annotations_is_omitted_and_hides_no_other() -> None:
+    good = payload()
+    both = manifest(EXCESSIVE, layer(good))
+    (candidate,) = FORM.read(both, "here", {Digest.of(good): good})
+    assert (candidate.location, type(candidate)) == ("here layer 1", UntrustedSignature)
+    assert FORM.wanted(both) == (layer(good),)
+    assert_limit(FORM.omitted(both), EXCESSIVE.message)
+
+
+@pytest.mark.parametrize(("unreadable", "recognised"), [(UNREADABLE, True), (EXCESSIVE, True), (NO_TYPE, False)])
+def test_a_layer_that_cannot_be_read_is_recognised_by_the_type_that_it_names(
+    unreadable: UnreadableLayer, recognised: bool
+) -> None:
+    assert FORM.recognises(manifest(unreadable)) is recognised
+    assert not FORM.recognises(manifest(FOREIGN))
+
+
+@pytest.mark.parametrize("unreadable", [UNREADABLE, NO_TYPE])
+def test_layers_that_cannot_be_read_count_towards_the_64(unreadable: UnreadableLayer) -> None:
+    good = payload()
+    full, over = manifest(*[unreadable] * 63, layer(good)), manifest(*[unreadable] * 64, layer(good))
+    documents = {Digest.of(good): good}
+    assert (len(FORM.read(full, "here", documents)), FORM.omitted(full)) == (64, None)
+    assert (len(FORM.read(over, "here", documents)), FORM.wanted(over)) == (64, ())
+    assert_limit(FORM.omitted(over), "a signature manifest has 65 signatures, more than 64")
 
 
 def test_a_payload_that_was_not_fetched_is_no_candidate() -> None:
