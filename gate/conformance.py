@@ -72,7 +72,7 @@ def _authority(parsed: argparse.Namespace) -> Authority:
     """Return whom the caller names; a log is required of both, as the suite has it."""
     root = _root(parsed)
     match parsed.certificate_identity, parsed.certificate_oidc_issuer, parsed.key:
-        case str(subject), str(issuer), None:
+        case str(subject), str(issuer), None if subject and issuer:
             return KeylessAuthority("identity", (IdentityRule(subject=Exact(subject), issuer=Exact(issuer)),), root)
         case None, None, str(path):
             key = parse_public_key(read_bounded(Path(path), limits.KEY_BYTES, "the public key"))

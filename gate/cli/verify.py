@@ -15,7 +15,7 @@ from gate.core.oci import Reference
 from gate.core.quote import plain
 from gate.core.report import describe, verdict_name
 from gate.core.subjects import Image
-from gate.core.verdict import CandidateResult, Decision, Denied, Exempt, Unavailable, Verified
+from gate.core.verdict import ADMITTING, CandidateResult, Decision, Denied, Exempt, Unavailable, Verified
 
 IMAGES_LIMIT = 1000  # images of one call
 
@@ -76,7 +76,8 @@ def as_text(image: str, decision: Decision) -> str:
     """Return the verdict for people: the verdict and its sentence, warnings, and a line for each candidate."""
     verdict = decision.verdict
     lines = [f"{verdict_name(verdict):<12}{plain(image, limits.REFERENCE_CHARACTERS)}", f"  {verdict.message}"]
-    lines += [f"  warning: {warning}" for warning in getattr(verdict, "warnings", ())]
+    if isinstance(verdict, ADMITTING):
+        lines += [f"  warning: {warning}" for warning in verdict.warnings]
     if decision.candidates:
         rows = [("FORMAT", "RESULT", "WHERE", "WHY"), *map(_row, decision.candidates)]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]

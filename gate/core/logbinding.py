@@ -153,6 +153,8 @@ def _require_hashedrekord_v2(spec: Object, about: LoggedSignature) -> None:
     signature = _member(record, "signature")
     about.require_signature(_base64(signature, "content"))
     verifier = _member(signature, "verifier")
+    if "x509Certificate" in verifier and "publicKey" in verifier:
+        raise MalformedError("the log entry names a certificate and a key")  # rekor/v2/verifier.proto: oneof verifier
     if "x509Certificate" in verifier:
         der = _base64(_member(verifier, "x509Certificate"), "rawBytes")
         about.require_verifier(_verifier(der, parse_certificate))

@@ -30,6 +30,7 @@ STAGING_URL = "https://tuf-repo-cdn.sigstage.dev"  # and that of the instance wh
 REFRESH_SECONDS = 3600.0  # between two questions: how long a revoked log or authority stays trusted here at most
 SPREAD = (0.8, 1.2)  # of that, so that replicas do not ask at once
 RETRY_SECONDS = (60.0, 3600.0)  # after a failure: at first, and at most
+AHEAD_SECONDS = 10.0  # that a file's time may be ahead: a file server has a clock of its own
 PATIENCE_SECONDS = 30.0  # one refresh: six small files, nobody waits for it in a server
 
 log = logging.getLogger("gate.trust")
@@ -41,7 +42,7 @@ class Stored:
 
     raw: bytes
     version: int  # of the metadata that names it: a later one has a higher number
-    confirmed: datetime  # when the repository last said that there is no later one
+    confirmed: datetime | None  # when the repository last said that there is no later one; None: not known
 
 
 class Repository(Protocol):
@@ -136,8 +137,7 @@ class PublicGood:
         A repository that cannot be asked changes nothing, as in a server; ConfigError as current().
         """
         self.current()
-        confirmed = self._confirmed
-        age = None if confirmed is None else (self._times.now() - confirmed).total_seconds()
+        age = self._age()
         if age is None or not 0 <= age < REFRESH_SECONDS:
             self.refresh()
         return self.current()
@@ -175,11 +175,20 @@ class PublicGood:
         """Return which root is in force, how old it is, and what is wrong with getting a later one."""
         with self._lock:
             parts = [f"Sigstore's trust root is {self._source or 'not loaded'}"]
-            if self._confirmed is not None:
-                parts.append(f", confirmed {_age((self._times.now() - self._confirmed).total_seconds())} ago")
+            age = self._age()
+            if age is not None and age >= -AHEAD_SECONDS:
+                parts.append(f", confirmed {_told(age)} ago")
+            elif self._version:
+                parts.append(
+                    ", and when it was confirmed is not known, for its file's date does not agree with the clock"
+                )
             if self._problem is not None:
                 parts.append(f"; it was not refreshed: {self._problem}")
         return "".join(parts)
+
+    def _age(self) -> float | None:
+        """Return how many seconds ago what is in force was confirmed; negative where that is yet to come."""
+        return None if self._confirmed is None else (self._times.now() - self._confirmed).total_seconds()
 
     def _believed(self, raw: bytes) -> Trusted:
         """Return the root in ``raw`` if both verifiers can use it, else raise MalformedError or ConfigError."""
@@ -263,7 +272,7 @@ def _version(stored: Stored) -> str:
     return f"version {stored.version} of {URL}"
 
 
-def _age(seconds: float) -> str:
+def _told(seconds: float) -> str:
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length:.0f} {unit}"

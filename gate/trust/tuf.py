@@ -6,8 +6,8 @@ python-tuf's Updater does the verifying (TUF specification section 5). Imported 
 
 from __future__ import annotations
 
-import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,10 +20,9 @@ from tuf.api.exceptions import (
     DownloadError,
     DownloadHTTPError,
     DownloadLengthMismatchError,
-    LengthOrHashMismatchError,
     RepositoryError,
 )
-from tuf.api.metadata import Metadata, Root, TargetFile, Targets
+from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from gate.core import limits
@@ -38,6 +37,10 @@ TARGET = "trusted_root.json"
 METADATA = "targets.json"  # the role that names it
 ROOT_ROTATIONS = 64  # new versions of the repository's own root in one go; in its first five years there were 14
 _OK = 200
+_ROLES = (Timestamp.type, Snapshot.type, Targets.type)
+
+# What is raised where a kept file is absent, cannot be read, or is not what was signed.
+_UNUSABLE = (ConfigError, OSError, RepositoryError)
 
 Role = TypeVar("Role", Root, Targets)
 
@@ -51,6 +54,7 @@ class TufClient:
     def __init__(self, directory: Path, url: str, bootstrap: bytes, get: Get) -> None:
         """Keep everything below ``directory``, and trust ``bootstrap`` (root.json) and what follows from it."""
         self._directory = directory  # the Updater's own files: the newest metadata, whatever became of the target
+        self._history = directory / "root_history"  # and its copies of the repository's own root, by version
         self._kept = directory / "kept"  # the last target, and the metadata that vouches for it
         self._url = url
         self._bootstrap = bootstrap
@@ -61,11 +65,12 @@ class TufClient:
 
         Raises UnavailableError when it cannot be asked, MalformedError when what it says is not to be believed (a bad
         signature, expired, older than before), and ConfigError when the directory cannot be written.
+
+        Whatever else lies where gate keeps its files is replaced, for nobody would hear of a revocation behind it.
         """
         try:
-            self._kept.mkdir(parents=True, exist_ok=True)
+            self._clear_the_way()
             self._update(deadline)
-            os.utime(self._kept / TARGET)
         except OSError as error:
             raise ConfigError(f"{quote(str(self._directory))} cannot be written: {error.strerror}") from error
         except DownloadError as error:
@@ -82,15 +87,27 @@ class TufClient:
 
         Nothing is fetched, so whether it has expired is not asked: it was fresh when it was confirmed.
         """
-        path = self._kept / TARGET
         try:
             targets = self._targets()
-            raw = read_bounded(path, limits.TRUST_ROOT_BYTES, "the trust root")
-            targets.targets[TARGET].verify_length_and_hashes(raw)
-            confirmed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        except (ConfigError, OSError, RepositoryError, LengthOrHashMismatchError, KeyError):
+            raw = self._target(targets.targets[TARGET])
+            written = (self._kept / TARGET).stat().st_mtime
+        except (*_UNUSABLE, KeyError):
             return None
-        return Stored(raw, targets.version, confirmed)
+        return Stored(raw, targets.version, _date(written))
+
+    def _clear_the_way(self) -> None:
+        """Make every directory one that can be used, and discard what lies in the place of a file and is none.
+
+        python-tuf reads what is there without a limit, and waits for whoever writes to a pipe.
+        """
+        for directory in (self._directory, self._history, self._kept):
+            _own(directory)
+        first = _parse(self._bootstrap, Root).signed.version
+        roots = (self._root_path(first + number) for number in range(ROOT_ROTATIONS + 1))
+        metadata = (self._directory / f"{role}.json" for role in (Root.type, *_ROLES))
+        for path in (*roots, *metadata, self._kept / METADATA):
+            _discard_unless_file(path, limits.TUF_METADATA_BYTES)
+        _discard_unless_file(self._kept / TARGET, limits.TRUST_ROOT_BYTES)
 
     def _update(self, deadline: Deadline) -> None:
         updater = Updater(
@@ -109,6 +126,10 @@ class TufClient:
             bootstrap=self._bootstrap,
         )
         updater.refresh()
+        _, passed_over = self._latest_root()
+        if passed_over is not None:
+            # python-tuf did not believe it either, and did without: the repository has no such version to put there.
+            _discard(passed_over)
         info = updater.get_targetinfo(TARGET)
         if info is None:
             raise RepositoryError(f"it names no {TARGET}")
@@ -117,30 +138,81 @@ class TufClient:
         self._keep(updater, info)
 
     def _keep(self, updater: Updater, info: TargetFile) -> None:
-        # Aside first, because Updater writes a target in place and another process may be reading it.
+        metadata = read_bounded(self._directory / METADATA, limits.TUF_METADATA_BYTES, "the metadata")
+        self._require_not_older(_parse(metadata, Targets).signed.version)
+        # Aside first: Updater writes a target in place, and another process may be reading it.
         with tempfile.TemporaryDirectory(dir=self._directory) as scratch:
-            if updater.find_cached_target(info, str(self._kept / TARGET)) is None:
-                updater.download_target(info, str(Path(scratch, TARGET)))
-                Path(scratch, TARGET).replace(self._kept / TARGET)
-            shutil.copyfile(self._directory / METADATA, Path(scratch, METADATA))
-            Path(scratch, METADATA).replace(self._kept / METADATA)
+            target, vouching = Path(scratch, TARGET), Path(scratch, METADATA)
+            try:
+                raw = self._target(info)
+            except _UNUSABLE:
+                updater.download_target(info, str(target))
+            else:
+                # Written again though it is the same: the time of the file is when it was confirmed.
+                target.write_bytes(raw)
+            vouching.write_bytes(metadata)
+            target.replace(self._kept / TARGET)
+            vouching.replace(self._kept / METADATA)
+
+    def _require_not_older(self, version: int) -> None:
+        """Return if nothing later is kept, else raise RepositoryError.
+
+        python-tuf compares with its own files. Where those were lost to garbage, this compares with the kept metadata.
+        Where that was lost as well, a refresh is as the first one was: signed and not expired is all that is asked.
+        """
+        try:
+            kept = self._targets().version
+        except _UNUSABLE:  # or signed by keys that were replaced, which is how a repository takes a version back
+            return
+        if version < kept:
+            raise RepositoryError(f"it names version {version} of its targets, and version {kept} is kept")
+
+    def _target(self, info: TargetFile) -> bytes:
+        """Return the kept target if it is the one that ``info`` describes, else raise one of _UNUSABLE."""
+        raw = read_bounded(self._kept / TARGET, limits.TRUST_ROOT_BYTES, "the trust root")
+        info.verify_length_and_hashes(raw)
+        return raw
 
     def _targets(self) -> Targets:
-        """Return the kept metadata that names the target, signed as the latest kept root wants it."""
-        root = _parse(self._bootstrap, Root).signed
-        for version in range(root.version + 1, root.version + 1 + ROOT_ROTATIONS):
-            path = self._directory / "root_history" / f"{version}.root.json"
-            if not path.exists():
-                break
-            later = _read(path, Root)
-            root.verify_delegate(Root.type, later.signed_bytes, later.signatures)
-            later.signed.verify_delegate(Root.type, later.signed_bytes, later.signatures)
-            if later.signed.version != version:
-                raise RepositoryError(f"{path.name} is another version")
-            root = later.signed
+        """Return the kept metadata that names the target, signed as the latest kept root wants it.
+
+        Raises one of _UNUSABLE.
+        """
+        root, passed_over = self._latest_root()
+        if passed_over is not None:
+            raise RepositoryError(f"{passed_over.name} does not follow the root before it")
         targets = _read(self._kept / METADATA, Targets)
         root.verify_delegate(Targets.type, targets.signed_bytes, targets.signatures)
         return targets.signed
+
+    def _latest_root(self) -> tuple[Root, Path | None]:
+        """Return the root that the kept ones lead to, and what lies in its successor's place if that is no successor.
+
+        Later ones may lie behind that place: they count again when the repository has filled it.
+        """
+        root = _parse(self._bootstrap, Root).signed
+        for _ in range(ROOT_ROTATIONS):
+            path = self._root_path(root.version + 1)
+            if not path.exists():
+                break
+            try:
+                root = _successor(root, path)
+            except _UNUSABLE:
+                return root, path
+        return root, None
+
+    def _root_path(self, version: int) -> Path:
+        return self._history / f"{version}.root.json"
+
+
+def _successor(root: Root, path: Path) -> Root:
+    """Return the root at ``path`` if it is the next one and both sign it, else raise one of _UNUSABLE."""
+    later = _read(path, Root)
+    root.verify_delegate(Root.type, later.signed_bytes, later.signatures)
+    later.signed.verify_delegate(Root.type, later.signed_bytes, later.signatures)
+    if later.signed.version != root.version + 1:
+        raise RepositoryError(f"{path.name} is another version")
+    return later.signed
 
 
 def _read(path: Path, kind: type[Role]) -> Metadata[Role]:
@@ -153,6 +225,42 @@ def _parse(data: bytes, kind: type[Role]) -> Metadata[Role]:
     if metadata.signed.type != kind.type:
         raise RepositoryError(f"expected {kind.type}, found {metadata.signed.type}")
     return metadata
+
+
+def _date(seconds: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError):  # a file system may hold times that no calendar has
+        return None
+
+
+def _own(path: Path) -> None:
+    """Make ``path`` a directory that its owner can use; a symlink to one is replaced, for it leads elsewhere."""
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        path.unlink()
+    path.mkdir(parents=True, exist_ok=True)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        path.chmod(mode | stat.S_IRWXU)
+
+
+def _discard_unless_file(path: Path, limit: int) -> None:
+    """Discard what is at ``path`` unless it is a regular file of at most ``limit`` bytes."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
+        _discard(path)
+
+
+def _discard(path: Path) -> None:
+    """Make room at ``path``; of a directory there, what cannot be deleted stays beside it under another name."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)  # another process may do the same
+        return
+    aside = path.replace(tempfile.mkdtemp(dir=path.parent, prefix="discarded-"))
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 class _Fetcher(FetcherInterface):

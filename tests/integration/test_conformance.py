@@ -191,6 +191,8 @@ NOBODY_OR_TOO_MANY = {
     "an identity of any issuer": SIGNER[:2],
     "anybody of an issuer": SIGNER[2:],
     "a key and an identity": [*SIGNER, "--key", "key.pub"],
+    "an identity without a name": ["--certificate-identity", "", *SIGNER[2:]],
+    "an issuer without a name": [*SIGNER[:2], "--certificate-oidc-issuer", ""],
     "a key and half an identity": [*SIGNER[:2], "--key", "key.pub"],
 }
 

@@ -16,7 +16,7 @@ from gate.cli import COMMANDS, main, verify
 from gate.cli.options import flag
 from gate.cli.policy import ACTIONS
 from gate.core.reasons import Reason
-from gate.core.verdict import CandidateResult, Decision, Denied, RuleResult, Verified
+from gate.core.verdict import CandidateResult, Decision, Denied, Exempt, RuleResult, Verified
 from gate.core.verdict import Signer as Voucher
 from gate.demo.signer import Signer
 from gate.settings import DEFAULTS, Settings
@@ -270,6 +270,14 @@ def test_a_bug_is_code_2_and_never_looks_like_a_denial(
     assert main(["verify", *policy, f"x.invalid/y@{DIGEST}"]) == 2
     said = capsys.readouterr().err
     assert re.fullmatch(r"gate verify: a bug in gate: TypeError at gate/cli/verify\.py:\d+\n", said)
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [Verified("verified: x", (), ("a rule only warns",)), Exempt(Reason.STATIC_PASS, "x", ("a rule only warns",))],
+)
+def test_the_warnings_of_an_admitted_image_are_told(verdict: Verified | Exempt) -> None:
+    assert "  warning: a rule only warns" in verify.as_text("oci:x", Decision(verdict)).splitlines()
 
 
 def test_what_a_verdict_names_cannot_write_on_the_terminal() -> None:

@@ -332,6 +332,21 @@ def test_a_signer_that_cannot_be_read_is_malformed(kind: str, holder: str, pem: 
 
 
 V2_CERTIFICATE = ("spec", "hashedRekordV002", "signature", "verifier", "x509Certificate", "rawBytes")
+V2_VERIFIER = V2_CERTIFICATE[:-2]
+
+
+def verifier_of(body: bodies.Body) -> dict[str, object]:
+    found: dict[str, object] = json.loads(body.raw)["spec"]["hashedRekordV002"]["signature"]["verifier"]
+    return found
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_an_entry_that_names_a_certificate_and_a_key_is_malformed(holder: str) -> None:
+    certified, keyed = (bodies.hashedrekord_v2(made("hashedrekord v2", each)) for each in (CERTIFIED, KEY))
+    signed = made("hashedrekord v2", HOLDERS[holder])
+    both = verifier_of(certified) | verifier_of(keyed)
+    with pytest.raises(MalformedError, match=r"^the log entry names a certificate and a key$"):
+        Edited.of("hashedrekord v2", signed, V2_VERIFIER, both).bind(about(signed))
 
 
 def naming_der(signed: Made, der: bytes) -> Edited:

@@ -213,6 +213,13 @@ def test_what_a_list_takes_is_part_of_the_16_mib(setup: Setup) -> None:
     assert reasons(setup.evidence()) == [Reason.LIMIT]
 
 
+def test_more_than_64_large_referrers_do_not_hide_a_small_signature_that_is_listed_after_them(setup: Setup) -> None:
+    push_padded(setup, *[2000] * (limits.CANDIDATES + 36))
+    SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+    evidence = setup.evidence()
+    assert (len(signatures(evidence)), reasons(evidence)) == (1, [Reason.LIMIT])
+
+
 @pytest.mark.parametrize(("size", "problems"), [(3 * limits.MIB, []), (4 * limits.MIB - 5000, [Reason.LIMIT])])
 def test_what_the_tag_takes_is_part_of_the_16_mib(setup: Setup, size: int, problems: list[Reason]) -> None:
     push_padded(setup, *[3 * limits.MIB] * 3, 3 * limits.MIB - 20_000)

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gate.core import limits
 from gate.core.errors import MalformedError, UnavailableError
+from gate.core.reasons import Reason
 from gate.registry.referrers import Entries, next_query
 from gate.registry.urls import Origin
 
@@ -43,6 +45,21 @@ def test_a_link_is_read_or_malformed(link: str) -> None:
     except MalformedError:
         return
     assert query is None or query
+
+
+def page_of(entries: int) -> bytes:
+    """Return a page with as many entries, none of which is a descriptor: they count all the same."""
+    return json.dumps({"manifests": [{}] * entries}).encode()
+
+
+@pytest.mark.parametrize("pages", [(limits.INDEX_ENTRIES,), (limits.INDEX_ENTRIES - 1, 1)])
+def test_a_list_has_no_more_entries_on_all_its_pages_than_the_limit(pages: tuple[int, ...]) -> None:
+    entries = Entries("'x'")
+    for page in map(page_of, pages):
+        entries.add(page)
+    with pytest.raises(UnavailableError, match=r"^more than 256 referrers of 'x' are listed$") as caught:
+        entries.add(page_of(1))
+    assert caught.value.reason is Reason.LIMIT
 
 
 @given(

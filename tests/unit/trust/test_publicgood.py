@@ -139,12 +139,33 @@ def test_the_age_and_version_of_the_root_are_told(setup: Setup) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "age"),
-    [(-5, "0 seconds"), (119, "119 seconds"), (7199, "119 minutes"), (50_000, "13 hours"), (200_000, "2 days")],
+    [(-10, "0 seconds"), (119, "119 seconds"), (7199, "119 minutes"), (50_000, "13 hours"), (200_000, "2 days")],
 )
 def test_an_age_is_told_in_one_number(setup: Setup, seconds: float, age: str) -> None:
     said(setup, stored(LATER, ago=seconds))
     setup.good.refresh()
     assert setup.good.status().endswith(f", confirmed {age} ago")
+
+
+UNKNOWN_AGE = "and when it was confirmed is not known, for its file's date does not agree with the clock"
+
+
+@pytest.mark.parametrize(
+    "confirmed", [None, NOW + timedelta(seconds=11), NOW + timedelta(days=10), NOW.replace(year=2446)]
+)
+def test_a_kept_root_with_a_date_that_cannot_be_true_serves_and_is_not_called_confirmed(
+    setup: Setup, confirmed: datetime | None
+) -> None:
+    setup.repository.kept = Stored(LATER, 7, confirmed)
+    assert setup.source == LATER
+    assert setup.good.status() == f"Sigstore's trust root is version 7 of {URL}, {UNKNOWN_AGE}"
+
+
+def test_a_root_whose_age_is_not_known_is_confirmed_by_a_refresh(setup: Setup) -> None:
+    setup.repository.kept = Stored(LATER, 7, None)
+    said(setup, stored(LATER))
+    assert setup.good.fresh().root.source == LATER
+    assert setup.good.status().endswith(", confirmed 0 seconds ago")
 
 
 @pytest.mark.parametrize("error", [UNREACHABLE, MalformedError("it has expired"), ConfigError("cannot be written")])

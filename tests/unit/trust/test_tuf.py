@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import shutil
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Targets
 
 from gate.core import limits
@@ -17,6 +22,7 @@ from gate.trust.tuf import TufClient
 from tests.fakes.tuf_repository import URL, TufRepository, later
 
 FIRST, SECOND = b'{"first": 1}', b'{"second": 2}'
+MEMORY = Path("/dev/shm")  # noqa: S108 (Linux mounts a tmpfs there, as Kubernetes does for a volume in memory)
 SOON = Deadline.after(10, time.monotonic)
 
 
@@ -83,6 +89,7 @@ def test_a_confirmation_is_remembered_with_its_time(client: TufClient, tmp_path:
     client.refresh(SOON)
     stored = client.stored()
     assert stored is not None
+    assert stored.confirmed is not None
     assert stored.confirmed.timestamp() > before
 
 
@@ -232,6 +239,24 @@ def test_a_kept_root_of_the_repository_that_its_predecessor_did_not_sign_does_no
 ) -> None:
     client.refresh(SOON)
     repository.rotate(by_old=False)
+    repository.publish(SECOND)
+    state(tmp_path, "root_history/2.root.json").write_bytes(repository.files["/2.root.json"])
+    # All else is as it would be if that root were one.
+    state(tmp_path, "kept/targets.json").write_bytes(repository.files[f"/{repository.version}.targets.json"])
+    state(tmp_path, "kept/trusted_root.json").write_bytes(SECOND)
+    assert client.stored() is None
+
+
+def test_a_kept_root_of_the_repository_that_does_not_sign_itself_does_not_count(
+    repository: TufRepository, client: TufClient, tmp_path: Path
+) -> None:
+    client.refresh(SOON)
+    old = repository.signers["root"]
+    repository.root = copy.deepcopy(repository.root)
+    repository.root.version = 2
+    repository.root.revoke_key(old.public_key.keyid, "root")
+    repository.root.add_key(CryptoSigner.generate_ed25519().public_key, "root")
+    repository.publish_root(old)
     state(tmp_path, "root_history/2.root.json").write_bytes(repository.files["/2.root.json"])
     assert client.stored() is None
 
@@ -267,6 +292,162 @@ def test_garbage_in_the_state_is_replaced_by_the_next_refresh(client: TufClient,
         path.write_bytes(b"\xff")
     assert client.stored() is None
     assert client.refresh(SOON).raw == FIRST
+
+
+def outside(path: Path) -> Path:
+    """Return a directory beside the one of all state that holds ``path``."""
+    (holder,) = (parent for parent in path.parents if parent.name == "state")
+    return holder.with_name("outside")
+
+
+def a_directory(path: Path) -> None:
+    (path / "inner").mkdir(parents=True)
+    (path / "inner" / "file").write_bytes(b"x")
+
+
+LITTER: dict[str, Callable[[Path], object]] = {
+    "garbage": lambda path: path.write_bytes(b"\xff"),
+    "nested garbage": lambda path: path.write_bytes(b"[" * 100_000),
+    "metadata of no sense": lambda path: path.write_bytes(b'{"signed":{"_type":["x"]},"signatures":[1]}'),
+    "large": lambda path: path.write_bytes(b" " * (limits.TRUST_ROOT_BYTES + 1)),
+    "directory": a_directory,
+    "pipe": os.mkfifo,
+    "symlink": lambda path: path.symlink_to(outside(path)),
+    "loop": lambda path: path.symlink_to(path.name),
+    "unreadable": lambda path: (path.write_bytes(b""), path.chmod(0)),
+}
+METADATA = ["root.json", "timestamp.json", "snapshot.json", "targets.json", "kept/targets.json"]
+FILES = [*METADATA, "kept/trusted_root.json", *(f"root_history/{version}.root.json" for version in (1, 2, 3))]
+
+
+def litter(path: Path, kind: str) -> Path:
+    """Put something in the place of what is at ``path``, and return a directory that may not change because of it."""
+    outside(path).mkdir()
+    (outside(path) / "file").write_bytes(b"x")
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    LITTER[kind](path)
+    return outside(path)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("kind", LITTER)
+def test_whatever_lies_in_the_place_of_a_file_is_replaced_by_the_next_refresh(
+    kind: str, name: str, repository: TufRepository, client: TufClient, tmp_path: Path
+) -> None:
+    repository.rotate()
+    client.refresh(SOON)
+    beside = litter(state(tmp_path, name), kind)
+    fresh = client.refresh(SOON)
+    assert fresh.raw == FIRST
+    assert client.stored() == fresh
+    assert [path.name for path in beside.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("kind", LITTER)
+def test_whatever_lies_where_a_later_root_will_be_is_replaced_by_it(
+    kind: str, repository: TufRepository, client: TufClient, tmp_path: Path
+) -> None:
+    client.refresh(SOON)
+    litter(state(tmp_path, "root_history/2.root.json"), kind)
+    repository.rotate()
+    repository.publish(SECOND)
+    assert client.refresh(SOON).raw == SECOND
+    assert kept(client) == SECOND
+
+
+@pytest.mark.parametrize("name", ["", "kept", "root_history"])
+@pytest.mark.parametrize("kind", LITTER)
+def test_whatever_lies_in_the_place_of_a_directory_is_replaced_by_the_next_refresh(
+    kind: str, name: str, client: TufClient, tmp_path: Path
+) -> None:
+    client.refresh(SOON)
+    beside = litter(state(tmp_path, name), kind)
+    fresh = client.refresh(SOON)
+    assert client.stored() == fresh
+    assert [path.name for path in beside.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["", "kept", "root_history"])
+def test_a_directory_that_was_closed_is_opened_with_what_is_in_it(name: str, client: TufClient, tmp_path: Path) -> None:
+    client.refresh(SOON)
+    state(tmp_path, name).chmod(0)
+    client.refresh(SOON)
+    assert state(tmp_path, name).stat().st_mode & 0o777 == 0o700
+    assert kept(client) == FIRST
+
+
+def test_a_pipe_in_the_state_is_not_waited_for_when_nobody_is_asked(client: TufClient, tmp_path: Path) -> None:
+    client.refresh(SOON)
+    for name in FILES:
+        state(tmp_path, name).unlink(missing_ok=True)
+        os.mkfifo(state(tmp_path, name))
+    assert client.stored() is None
+
+
+def test_oversized_metadata_is_not_read_from_the_state_either(
+    repository: TufRepository, client: TufClient, tmp_path: Path
+) -> None:
+    client.refresh(SOON)
+    path = state(tmp_path, "snapshot.json")
+    path.write_bytes(path.read_bytes() + b" " * limits.TUF_METADATA_BYTES)
+    repository.asked.clear()
+    client.refresh(SOON)
+    assert "/1.snapshot.json" in repository.asked
+
+
+def test_garbage_in_the_place_of_one_root_does_not_bring_back_an_earlier_one(
+    repository: TufRepository, client: TufClient, tmp_path: Path
+) -> None:
+    repository.rotate()
+    repository.rotate()
+    client.refresh(SOON)
+    state(tmp_path, "root_history/2.root.json").write_bytes(b"\xff")
+    del repository.files["/3.root.json"]  # what is on disk still tells that there is one
+    client.refresh(SOON)
+    assert state(tmp_path, "root.json").readlink() == Path("root_history/3.root.json")
+    assert kept(client) == FIRST
+
+
+def test_garbage_in_the_metadata_does_not_bring_back_an_earlier_version(
+    repository: TufRepository, client: TufClient, tmp_path: Path
+) -> None:
+    old = repository.files["/timestamp.json"]
+    repository.publish(SECOND)
+    client.refresh(SOON)
+    for name in ("timestamp.json", "snapshot.json", "targets.json", "kept/trusted_root.json"):
+        state(tmp_path, name).write_bytes(b"\xff")
+    new, repository.files["/timestamp.json"] = repository.files["/timestamp.json"], old
+    told = refusal(client, MalformedError)
+    assert "is not believed" in told
+    assert "it names version 1 of its targets, and version 2 is kept" in told
+    repository.files["/timestamp.json"] = new
+    assert client.refresh(SOON).raw == SECOND
+
+
+def test_a_repository_that_replaces_the_keys_of_its_targets_may_begin_to_count_again(
+    repository: TufRepository, client: TufClient, tmp_path: Path
+) -> None:
+    repository.publish(SECOND)
+    client.refresh(SOON)
+    for name in ("timestamp.json", "snapshot.json", "targets.json"):
+        state(tmp_path, name).unlink()
+    repository.version = 0
+    repository.rotate()
+    assert client.refresh(SOON).version == 1
+
+
+@pytest.mark.skipif(not MEMORY.is_dir(), reason="only a file system in memory holds such times")
+def test_a_time_of_no_calendar_is_not_one_of_a_confirmation(repository: TufRepository) -> None:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
+        client = client_of(repository, Path(directory))
+        client.refresh(SOON)
+        os.utime(state(Path(directory), "kept/trusted_root.json"), (0, 2**40))
+        stored = client.stored()
+    assert stored is not None
+    assert stored.confirmed is None
 
 
 def test_nothing_is_left_behind_but_what_is_kept(repository: TufRepository, client: TufClient, tmp_path: Path) -> None:
