@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from gate.core.oci import INDEX_TYPES, Digest, Index, Manifest
+from gate.core.manifests import INDEX_TYPES, Index, Manifest
+from gate.core.oci import Digest
 
 SYNCED_PLATFORM = "linux/amd64"  # whatever it runs on: Config Sync, pkg/oci/fetcher.go
 

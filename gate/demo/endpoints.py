@@ -13,7 +13,8 @@ from typing import Final
 
 from gate.core import limits, strictjson
 from gate.core.errors import MalformedError, UnavailableError
-from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest
+from gate.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
+from gate.core.oci import Digest
 from gate.demo.layouts import compact, descriptor_fields
 from gate.demo.store import BLOB_BYTES, Store
 

@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from gate.core.formats import dsse, simplesigning
-from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest
+from gate.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
+from gate.core.oci import Digest
 
 IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 SIGNATURE_CONFIG = "application/vnd.dev.cosign.artifact.sig.v1+json"

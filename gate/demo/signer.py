@@ -16,16 +16,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gate.core.formats import dsse, sigstorebundle, simplesigning
-from gate.core.oci import (
+from gate.core.manifests import (
     OCI_INDEX,
     OCI_MANIFEST,
     Descriptor,
-    Digest,
     Index,
     Manifest,
     parse_manifest,
     parse_manifest_by_layer,
 )
+from gate.core.oci import Digest
 from gate.demo import layouts
 from gate.demo.store import Store
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from gate.core import limits, strictjson
 from gate.core.errors import UnavailableError
-from gate.core.oci import OCI_MANIFEST, Descriptor, Digest
+from gate.core.manifests import OCI_MANIFEST, Descriptor
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.registry.referrers import subject_of
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from gate.core.deadline import Deadline
 from gate.core.errors import MalformedError, UnavailableError
-from gate.core.oci import Digest, Reference, parse_manifest
+from gate.core.manifests import parse_manifest
+from gate.core.oci import Digest, Reference
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence

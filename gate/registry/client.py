@@ -13,7 +13,8 @@ import oras.provider
 from gate.core import limits
 from gate.core.deadline import Deadline
 from gate.core.errors import MalformedError, UnavailableError
-from gate.core.oci import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Reference
+from gate.core.manifests import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
+from gate.core.oci import Digest, Reference
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.registry import referrers

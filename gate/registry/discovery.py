@@ -15,7 +15,8 @@ from typing import Protocol, TypeVar
 from gate.core import formats, limits
 from gate.core.deadline import Deadline
 from gate.core.errors import MalformedError, UnavailableError
-from gate.core.oci import Descriptor, Digest, Index, Manifest
+from gate.core.manifests import Descriptor, Index, Manifest
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Evidence, RefusedCandidate
 from gate.registry.client import Document

@@ -24,7 +24,8 @@ from typing import TypeVar, cast
 from gate.core import limits
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
-from gate.core.oci import Digest, parse_manifest
+from gate.core.manifests import parse_manifest
+from gate.core.oci import Digest
 from gate.core.platforms import Listing
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence, UntrustedSignature

@@ -19,7 +19,8 @@ from typing import Self
 from gate.core import limits, strictjson
 from gate.core.deadline import Deadline
 from gate.core.errors import ConfigError, MalformedError, UnavailableError
-from gate.core.oci import LAYOUT_PREFIX, OCI_MANIFEST, Descriptor, Digest, Reference, listed_manifests
+from gate.core.manifests import OCI_MANIFEST, Descriptor, listed_manifests
+from gate.core.oci import LAYOUT_PREFIX, Digest, Reference
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.registry.client import Document

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 
 from gate.core import limits, strictjson
 from gate.core.errors import MalformedError, UnavailableError
-from gate.core.oci import Descriptor, Digest, listed_manifests
+from gate.core.manifests import Descriptor, listed_manifests
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.registry import urls
 from gate.registry.urls import Origin

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from gate.core import limits
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
-from gate.core.oci import Descriptor, Digest
+from gate.core.manifests import Descriptor
+from gate.core.oci import Digest
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.registry.client import Document

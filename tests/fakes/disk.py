@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gate.core.oci import OCI_MANIFEST, Descriptor, Digest
+from gate.core.manifests import OCI_MANIFEST, Descriptor
+from gate.core.oci import Digest
 from gate.demo import layouts
 from gate.demo.signer import Signer
 from gate.demo.store import Store

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from gate.core.authorities import KeyAuthority
 from gate.core.deadline import Deadline
 from gate.core.keys import parse_public_key
-from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Reference
+from gate.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
+from gate.core.oci import Digest, Reference
 from gate.core.policy import Context, Policy, single_key_policy
 from gate.core.subjects import Image, Subject
 from gate.core.verdict import Decision

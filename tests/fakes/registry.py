@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from gate.core import limits
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
-from gate.core.oci import Descriptor, Digest
+from gate.core.manifests import Descriptor
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.demo.store import Store
 from gate.registry.client import Document

@@ -11,7 +11,8 @@ from gate.core import formats
 from gate.core.authorities import KeyAuthority
 from gate.core.globs import ImageGlob
 from gate.core.keys import parse_public_key
-from gate.core.oci import Digest, Index, Manifest, Reference, parse_manifest
+from gate.core.manifests import Index, Manifest, parse_manifest
+from gate.core.oci import Digest, Reference
 from gate.core.policy import Match, NoMatch, Requirement, Rule, Signatures
 from gate.core.signature import Candidate, Evidence
 from gate.core.verdict import Decision

@@ -14,7 +14,8 @@ import pytest
 
 from gate import compose
 from gate.cli import main
-from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Reference
+from gate.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
+from gate.core.oci import Digest, Reference
 from gate.core.policy import Context, HelmOciChoice
 from gate.core.subjects import Claimed
 from gate.demo import layouts

@@ -15,7 +15,8 @@ from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
 from gate.core.globs import ImageGlob
 from gate.core.keys import PublicKey, parse_public_key
-from gate.core.oci import OCI_INDEX, Descriptor, Digest, Reference
+from gate.core.manifests import OCI_INDEX, Descriptor
+from gate.core.oci import Digest, Reference
 from gate.core.policy import (
     Context,
     Fail,

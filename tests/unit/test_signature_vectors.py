@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gate.core import formats
-from gate.core.oci import Digest, Manifest, Reference, parse_manifest
+from gate.core.manifests import Manifest, parse_manifest
+from gate.core.oci import Digest, Reference
 from gate.core.signature import Candidate, Evidence
 from gate.core.verdict import Verified
 from gate.core.verify import decide

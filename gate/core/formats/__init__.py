@@ -11,7 +11,8 @@ from typing import Protocol
 from gate.core.errors import UnavailableError
 from gate.core.formats.bundle import BundleFormat
 from gate.core.formats.simplesigning import SimpleSigningFormat
-from gate.core.oci import Descriptor, Digest, Index, Manifest, parse_manifest_by_layer
+from gate.core.manifests import Descriptor, Index, Manifest, parse_manifest_by_layer
+from gate.core.oci import Digest
 from gate.core.signature import Candidate
 
 

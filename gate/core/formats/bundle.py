@@ -8,7 +8,8 @@ from gate.core import limits, strictjson
 from gate.core.errors import MalformedError, UnavailableError, UntrustedError
 from gate.core.formats.dsse import SIGNATURE_PREDICATE, Statement
 from gate.core.formats.sigstorebundle import SINGLE_CERTIFICATE, Bundle, MessageSignature
-from gate.core.oci import Descriptor, Digest, Manifest, UnreadableLayer
+from gate.core.manifests import Descriptor, Manifest, UnreadableLayer
+from gate.core.oci import Digest
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Claim, RefusedCandidate, UntrustedSignature

@@ -13,7 +13,8 @@ from cryptography import x509
 from gate.core import limits, strictjson
 from gate.core.certificates import parse_certificates
 from gate.core.errors import MalformedError, UnavailableError, UntrustedError
-from gate.core.oci import Descriptor, Digest, Manifest, UnreadableLayer
+from gate.core.manifests import Descriptor, Manifest, UnreadableLayer
+from gate.core.oci import Digest
 from gate.core.quote import quote
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Claim, RefusedCandidate, UntrustedSignature

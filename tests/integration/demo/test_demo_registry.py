@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gate.core.oci import OCI_MANIFEST, Digest, Manifest, Reference, parse_manifest
+from gate.core.manifests import OCI_MANIFEST, Manifest, parse_manifest
+from gate.core.oci import Digest, Reference
 from gate.demo import content
 from gate.demo.registry import serve
 from gate.demo.store import BLOB_BYTES, Store

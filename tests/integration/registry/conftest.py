@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from gate.core.deadline import Deadline
-from gate.core.oci import Descriptor, Digest
+from gate.core.manifests import Descriptor
+from gate.core.oci import Digest
 from gate.registry import addresses
 from gate.registry.addresses import AddressClass
 from gate.registry.client import RegistryClient

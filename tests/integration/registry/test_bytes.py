@@ -9,7 +9,8 @@ import pytest
 
 from gate.core.errors import UnavailableError
 from gate.core.limits import MANIFEST_BYTES
-from gate.core.oci import OCI_MANIFEST, Digest
+from gate.core.manifests import OCI_MANIFEST
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from tests.fakes.hostile import Hostile, Raw, Reply
 from tests.integration.registry.conftest import REPOSITORY, Asker, described, within

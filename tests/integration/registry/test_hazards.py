@@ -24,7 +24,8 @@ import pytest
 from gate.core.deadline import Deadline
 from gate.core.errors import MalformedError, UnavailableError
 from gate.core.limits import MANIFEST_BYTES
-from gate.core.oci import OCI_MANIFEST, Digest
+from gate.core.manifests import OCI_MANIFEST
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.core.report import describe
 from gate.core.verdict import Denied, Unavailable

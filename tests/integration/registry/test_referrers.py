@@ -6,7 +6,8 @@ import pytest
 
 from gate.core.errors import MalformedError, UnavailableError
 from gate.core.limits import INDEX_ENTRIES, MANIFEST_BYTES
-from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest
+from gate.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.registry.referrers import Listed
 from tests.fakes.hostile import Hostile, Reply, as_json, redirect

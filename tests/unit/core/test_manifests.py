@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from gate.core import strictjson
 from gate.core.errors import MalformedError, UnavailableError
-from gate.core.oci import (
+from gate.core.manifests import (
     DOCKER_INDEX,
     DOCKER_MANIFEST,
     OCI_INDEX,
     OCI_MANIFEST,
     Descriptor,
-    Digest,
     Index,
     Manifest,
     UnreadableLayer,
@@ -26,6 +25,7 @@ from gate.core.oci import (
     parse_manifest,
     parse_manifest_by_layer,
 )
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 
 DIGEST = str(Digest.of(b"x"))

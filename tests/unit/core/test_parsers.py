@@ -23,7 +23,8 @@ from gate.core.formats.sigstorebundle import Bundle
 from gate.core.formats.simplesigning import LAYER_TYPE, LayerMaterial, parse_payload
 from gate.core.identities import Pattern
 from gate.core.keys import parse_public_key
-from gate.core.oci import Digest, Reference, parse_manifest
+from gate.core.manifests import parse_manifest
+from gate.core.oci import Digest, Reference
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, UntrustedSignature
 from gate.core.timestamps import verify_timestamps

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from gate.core.errors import MalformedError
-from gate.core.oci import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, Digest, Index, parse_manifest
+from gate.core.manifests import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, Index, parse_manifest
+from gate.core.oci import Digest
 from gate.core.platforms import Listing
 
 ONE, TWO, THREE = (Digest.of(text) for text in (b"one", b"two", b"three"))

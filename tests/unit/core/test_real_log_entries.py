@@ -15,7 +15,8 @@ from gate.core.artifacts import read_artifact_signature
 from gate.core.certificates import public_key
 from gate.core.errors import MalformedError, UntrustedError
 from gate.core.keys import parse_public_key
-from gate.core.oci import Digest, Manifest, parse_manifest
+from gate.core.manifests import Manifest, parse_manifest
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.core.signature import UntrustedSignature
 from gate.core.transparency import LoggedSignature, verify_entries

@@ -14,7 +14,8 @@ from gate.core.formats.bundle import parse_statement
 from gate.core.formats.sigstorebundle import Bundle, BundleMaterial
 from gate.core.formats.simplesigning import TIMESTAMP_ANNOTATION, LayerMaterial, parse_payload
 from gate.core.logbinding import parse_body
-from gate.core.oci import Descriptor, Digest, parse_manifest
+from gate.core.manifests import Descriptor, parse_manifest
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.core.transparency import LogEntry
 from gate.demo import layouts

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Digest
+from gate.core.manifests import OCI_INDEX, OCI_MANIFEST
+from gate.core.oci import Digest
 from gate.demo.endpoints import UPLOADS, Answer, Registry, Request
 from gate.demo.store import BLOB_BYTES, Store
 

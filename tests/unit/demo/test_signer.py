@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives import hashes
 
 from gate.core import strictjson
 from gate.core.deadline import Deadline
-from gate.core.oci import DOCKER_MANIFEST, OCI_INDEX, Digest, Manifest, Reference, parse_manifest
+from gate.core.manifests import DOCKER_MANIFEST, OCI_INDEX, Manifest, parse_manifest
+from gate.core.oci import Digest, Reference
 from gate.core.policy import NoMatch
 from gate.core.reasons import Reason
 from gate.core.verify import decide

@@ -7,7 +7,8 @@ import pytest
 
 from gate.core import limits
 from gate.core.errors import UnavailableError
-from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Digest
+from gate.core.manifests import OCI_INDEX, OCI_MANIFEST
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.demo.store import BLOB_BYTES, Store
 

@@ -6,7 +6,8 @@ import pytest
 
 from gate.core.deadline import Deadline
 from gate.core.errors import MalformedError, UnavailableError
-from gate.core.oci import OCI_MANIFEST, Descriptor, Digest
+from gate.core.manifests import OCI_MANIFEST, Descriptor
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.demo.store import Store
 from gate.registry.referrers import Listed

@@ -12,7 +12,8 @@ import pytest
 from gate.core import limits
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
-from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest
+from gate.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence, RefusedCandidate, UntrustedSignature
 from gate.demo import layouts

@@ -12,7 +12,8 @@ import pytest
 
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
-from gate.core.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest
+from gate.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
+from gate.core.oci import Digest
 from gate.core.platforms import Listing
 from gate.core.reasons import Reason
 from gate.core.signature import Claim, Evidence, RefusedCandidate, UntrustedSignature

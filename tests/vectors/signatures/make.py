@@ -24,7 +24,8 @@ from pathlib import Path
 import yaml
 from cryptography import x509
 
-from gate.core.oci import Digest, Manifest, parse_manifest
+from gate.core.manifests import Manifest, parse_manifest
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.core.trust import Window
 from gate.demo import layouts

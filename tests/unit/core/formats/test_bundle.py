@@ -13,7 +13,8 @@ from gate.core.errors import MalformedError, UnavailableError, UntrustedError
 from gate.core.formats.bundle import BundleFormat, parse_statement
 from gate.core.formats.dsse import IN_TOTO_TYPE, SIGNATURE_PREDICATE, pre_authentication_encoding
 from gate.core.formats.sigstorebundle import BUNDLE_TYPE
-from gate.core.oci import Descriptor, Digest, Manifest, UnreadableLayer
+from gate.core.manifests import Descriptor, Manifest, UnreadableLayer
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Claim, RefusedCandidate, UntrustedSignature
 

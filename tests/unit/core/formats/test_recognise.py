@@ -8,7 +8,8 @@ from gate.core import formats
 from gate.core.errors import MalformedError
 from gate.core.formats.sigstorebundle import BUNDLE_TYPE
 from gate.core.formats.simplesigning import LAYER_TYPE
-from gate.core.oci import Descriptor, Digest, Manifest, UnreadableLayer
+from gate.core.manifests import Descriptor, Manifest, UnreadableLayer
+from gate.core.oci import Digest
 from gate.demo import layouts
 
 DIGEST = Digest.of(b"x")

@@ -21,7 +21,8 @@ from gate.core.formats.simplesigning import (
     SimpleSigningFormat,
     parse_payload,
 )
-from gate.core.oci import Descriptor, Digest, Manifest, UnreadableLayer
+from gate.core.manifests import Descriptor, Manifest, UnreadableLayer
+from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Claim, NoMaterial, RefusedCandidate, UntrustedSignature
 from tests.fakes.sigstore import Sigstore
