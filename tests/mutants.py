@@ -1,8 +1,8 @@
 """What the tests of gate/core did not notice, after ``mutmut run``: the score, and each survivor as a diff.
 
-Mutants of message texts are left out, killed or not: a string literal that holds a space is a sentence for people, and
-what it says is checked where it is shown. The exit code is 1 when more than 5 % of the others survive, and when a
-mutant was not tried at all.
+Mutants of message texts are left out, killed or not: a string literal with words in it is a sentence for people, and
+what it says is checked where it is shown. The exit code is 1 when more than 5 % of the others survive, when a mutant
+was not tried, and when there is none.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import difflib
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,9 @@ BIN = Path(sys.executable).parent
 MUTATED = Path("mutants")  # where mutmut writes each function once as it was, and once for each mutant
 ALLOWED = 0.05  # of all mutants but those of messages
 NOTICED = {"killed", "timeout"}
-_LITERAL = re.compile(r"""[rbf]{0,2}("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+_LITERAL = re.compile(r"""([rbf]{0,2})("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+_WORDS = re.compile(r"[a-z]{2,} | [a-z]{2,}")
+_EXPRESSION = re.compile(r"({[^{}]*})")  # of an f-string: that is code
 
 
 def results() -> dict[str, str]:
@@ -46,29 +49,48 @@ def differences() -> Iterator[tuple[str, list[str]]]:
 
 
 def is_message(changed: list[str]) -> bool:
-    """Return whether all that the mutant changes is a sentence, or whether there is one."""
-    removed = [_LITERAL.sub(_mask, line[2:].strip()) for line in changed if line.startswith("-")]
-    added = [_LITERAL.sub(_mask, line[2:].strip()) for line in changed if line.startswith("+")]
-    return removed == added or any("~" in line and line.replace("~", "None") in added for line in removed)
+    """Return whether all that the mutant changes is the text of a sentence, or whether there is one."""
+    removed, added = ([line[2:].strip() for line in changed if line.startswith(sign)] for sign in "-+")
+    if [_LITERAL.sub(_without_words, line) for line in removed] == [
+        _LITERAL.sub(_without_words, line) for line in added
+    ]:
+        return True
+    return any(
+        line[: match.start()] + "None" + line[match.end() :] in added
+        for line in removed
+        for match in _LITERAL.finditer(line)
+        if _is_sentence(match)
+    )
 
 
-def _mask(match: re.Match[str]) -> str:
-    return "~" if " " in match[1] else match[0]
+def _is_sentence(match: re.Match[str]) -> bool:
+    return "b" not in match[1] and _WORDS.search(match[2]) is not None
+
+
+def _without_words(match: re.Match[str]) -> str:
+    if not _is_sentence(match):
+        return match[0]
+    return "~".join(_EXPRESSION.findall(match[2])) + "~" if "f" in match[1] else "~"
 
 
 def main() -> int:
     """Print the survivors and the score."""
     states = results()
-    judged = {name: changed for name, changed in differences() if not is_message(changed)}
+    changes = dict(differences())
+    if not changes or states.keys() != changes.keys():
+        print(f"mutmut names {len(states)} mutants, and {len(changes)} are written down: run it again", file=sys.stderr)
+        return 1
+    judged = {name: changed for name, changed in changes.items() if not is_message(changed)}
     survivors = {name: changed for name, changed in judged.items() if states[name] not in NOTICED}
     for name, changed in survivors.items():
         print("\n".join((f"{name}: {states[name]}", *changed, "")))
-    untried = [name for name in survivors if states[name] not in {"survived", "no tests"}]
+    counted = Counter(states[name] for name in judged)
+    print(", ".join(f"{number} {state}" for state, number in counted.most_common()))
     print(
-        f"{len(judged)} mutants, {len(survivors)} survived ({len(survivors) / max(len(judged), 1):.1%}),"
-        f" {len(untried)} of them not tried; {len(states) - len(judged)} of messages left out"
+        f"{len(judged)} mutants, {len(survivors)} survived ({len(survivors) / len(judged):.1%});"
+        f" {len(changes) - len(judged)} of messages left out"
     )
-    return int(bool(untried) or len(survivors) > ALLOWED * len(judged))
+    return int(not counted.keys() <= {*NOTICED, "survived", "no tests"} or len(survivors) > ALLOWED * len(judged))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The clock and the dice of a process: nothing else reads them."""
+"""The time of day and the dice of a process: nothing else reads them."""
 
 from __future__ import annotations
 

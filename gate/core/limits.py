@@ -17,10 +17,10 @@ SIGNATURE_LAYERS = 64  # signature layers of one manifest
 SIMPLESIGNING_BYTES = 64 * KIB  # one signed payload
 BUNDLE_BYTES = 1 * MIB  # one Sigstore bundle
 # A value of a JSON document takes 0.3 microseconds to read, so 64 documents of 1 MiB would take seconds by bytes alone.
-MANIFEST_VALUES = 16 * KIB  # values of one manifest or index; an index of 256 entries with ten annotations has 6,000
+CANDIDATE_VALUES = 16 * KIB  # values of one candidate manifest; with 64 layers and ten annotations each it has 1,000
 BUNDLE_VALUES = 4 * KIB  # values of one bundle, its statement not counted; those of a public one are fewer than 100
 STATEMENT_VALUES = 40 * KIB  # values of one signed statement; 1024 subjects with 32 digests each have 35,000
-SIGNED_VALUES = 1 * KIB  # values of one signed payload, of an annotation, and of what a log keeps; real ones have 30
+SIGNED_VALUES = 4 * KIB  # values of one signed payload, of an annotation, and of what a log keeps; real ones have 30
 ANNOTATIONS_BYTES = 256 * KIB  # names and values of one descriptor's annotations
 STATEMENT_SUBJECTS = 1024  # subjects of one in-toto statement
 SUBJECT_DIGESTS = 32  # digests of one subject

@@ -98,11 +98,15 @@ class Manifest:
         """The layers that can be read: of what parse_manifest() returns, all of them."""
         return tuple(layer for layer in self.all_layers if isinstance(layer, Descriptor))
 
+    @property
+    def unreadable_layers(self) -> tuple[UnreadableLayer, ...]:
+        """The layers that cannot be read."""
+        return tuple(layer for layer in self.all_layers if isinstance(layer, UnreadableLayer))
+
     def require_layers(self) -> None:
         """Return if every layer can be read, else raise the error of the first that cannot."""
-        for layer in self.all_layers:
-            if isinstance(layer, UnreadableLayer):
-                raise layer.excess or MalformedError(layer.message)
+        for layer in self.unreadable_layers:
+            raise layer.excess or MalformedError(layer.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ def parse_manifest_by_layer(raw: bytes, content_type: str | None = None) -> Mani
     That is an UnreadableLayer among the others: where each layer is a signature of its own, a bad one disables none.
     What comes after 64 of them is not looked at, and is one more of them (limit).
     """
-    fields = strictjson.loads_object(raw, limit=limits.MANIFEST_BYTES, values=limits.MANIFEST_VALUES)
+    fields = strictjson.loads_object(raw, limit=limits.MANIFEST_BYTES)
     media_type = _optional_string(fields.get("mediaType"), "the manifest's mediaType")
     if "manifests" in fields and ("layers" in fields or "config" in fields):
         raise MalformedError("the manifest is an index and an image at once")

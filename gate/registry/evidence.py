@@ -35,8 +35,8 @@ from gate.registry.listings import KeptListing, ListingStore
 LOOK_AGAIN_SECONDS = 5.0  # a third of Config Sync's poll: a new signature is seen at the next one
 SEARCH_SECONDS = 7.0  # one search, whoever waits for it; a second less than the longest review, which hears its end
 SEARCHES_AT_ONCE = 64  # of one process; none waits for a thread, so that a search's time is the registry's
-SEARCHES_PER_HOST = 16  # one silent registry leaves room for the others
-SEARCHES_PER_REPOSITORY = 12  # and who may push to one repository, much and slow to read, for the others of its host
+SEARCHES_PER_HOST = 24  # one silent registry leaves room for the others
+SEARCHES_PER_REPOSITORY = 16  # whoever may push to one leaves room for the other repositories of its host
 ENTRIES = 4096  # digests; a cluster syncs as many images as it has RootSyncs and RepoSyncs
 KEPT_BYTES = 16 * limits.MIB  # signed bytes and signatures of all entries; one signature has about 1 KiB
 ENTRY_SHARE = 16  # an entry of more than a 16th of that is not kept: it would push out too many others
@@ -263,7 +263,9 @@ class RegistrySource:
         kept = self.store.get(key)
         known = kept.evidence if kept is not None else Evidence()
         if all(error.reason is Reason.LIMIT for error in found.unreadable):
-            self.store.put(key, Kept(_merged(found, known), self.store.clock()))
+            # Not the errors themselves, which keep the frames they were raised through, and with them whole documents.
+            limits_met = tuple(UnavailableError(Reason.LIMIT, error.message) for error in found.unreadable)
+            self.store.put(key, Kept(replace(_merged(found, known), unreadable=limits_met), self.store.clock()))
         elif found.candidates:
             # Part of it was read. That much stays, and all of it is asked for again at the next question.
             self.store.put(key, Kept(replace(_merged(found, known), unreadable=()), float("-inf")))

@@ -126,16 +126,16 @@ class TufClient:
             bootstrap=self._bootstrap,
         )
         updater.refresh()
-        _, passed_over = self._latest_root()
-        if passed_over is not None:
-            # python-tuf did not believe it either, and did without: the repository has no such version to put there.
-            _discard(passed_over)
         info = updater.get_targetinfo(TARGET)
         if info is None:
             raise RepositoryError(f"it names no {TARGET}")
         if info.length > limits.TRUST_ROOT_BYTES:
             raise RepositoryError(f"its {TARGET} has more than {limits.TRUST_ROOT_BYTES} bytes")
         self._keep(updater, info)
+        _, passed_over = self._latest_root()
+        if passed_over is not None:
+            # python-tuf did not believe it either, and did without: the repository has no such version to put there.
+            _discard(passed_over)
 
     def _keep(self, updater: Updater, info: TargetFile) -> None:
         metadata = read_bounded(self._directory / METADATA, limits.TUF_METADATA_BYTES, "the metadata")
@@ -161,11 +161,21 @@ class TufClient:
         Where that was lost as well, a refresh is as the first one was: signed and not expired is all that is asked.
         """
         try:
-            kept = self._targets().version
-        except _UNUSABLE:  # or signed by keys that were replaced, which is how a repository takes a version back
+            kept = _read(self._kept / METADATA, Targets)
+        except _UNUSABLE:
             return
-        if version < kept:
-            raise RepositoryError(f"it names version {version} of its targets, and version {kept} is kept")
+        root, passed_over = self._latest_root()
+        try:
+            root.verify_delegate(Targets.type, kept.signed_bytes, kept.signatures)
+        except RepositoryError:
+            # Signed by keys that were replaced, which is how a repository takes a version back. Where a root was lost
+            # to garbage, and the repository has none to put there, it may as well be the keys of that root.
+            if passed_over is None:
+                return
+        if version < kept.signed.version:
+            raise RepositoryError(
+                f"it names version {version} of its targets, and version {kept.signed.version} is kept"
+            )
 
     def _target(self, info: TargetFile) -> bytes:
         """Return the kept target if it is the one that ``info`` describes, else raise one of _UNUSABLE."""
@@ -230,7 +240,7 @@ def _parse(data: bytes, kind: type[Role]) -> Metadata[Role]:
 def _date(seconds: float) -> datetime | None:
     try:
         return datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError):  # a file system may hold times that no calendar has
+    except (OSError, OverflowError, ValueError):  # a file system may hold times that no calendar has
         return None
 
 

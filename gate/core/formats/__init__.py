@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from gate.core import limits, strictjson
 from gate.core.errors import UnavailableError
 from gate.core.formats.bundle import BundleFormat
 from gate.core.formats.simplesigning import SimpleSigningFormat
 from gate.core.manifests import Descriptor, Index, Manifest, parse_manifest_by_layer
 from gate.core.oci import Digest
+from gate.core.reasons import Reason
 from gate.core.signature import Candidate
 
 
@@ -51,9 +53,13 @@ def recognise(manifest: Manifest) -> Format | None:
 def parse_candidate(raw: bytes, content_type: str | None = None) -> Manifest | Index:
     """Return the manifest or index in ``raw``, which may hold candidates, or raise what parse_manifest() raises.
 
+    UnavailableError (limit) also for more values than a signature manifest has: there may be 65 of them.
+
     A layer that cannot be read is left to the format, which judges each alone. Where no format recognises the manifest,
     nobody can say what the layer is, and it is an error as in any image.
     """
+    if strictjson.count_values(raw) > limits.CANDIDATE_VALUES:
+        raise UnavailableError(Reason.LIMIT, f"a manifest has more than {limits.CANDIDATE_VALUES} values")
     found = parse_manifest_by_layer(raw, content_type)
     if isinstance(found, Manifest) and recognise(found) is None:
         found.require_layers()

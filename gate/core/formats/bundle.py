@@ -28,31 +28,30 @@ class BundleFormat:
 
     def wanted(self, manifest: Manifest) -> tuple[Descriptor, ...]:
         """Return the bundle, of at most 1 MiB; cosign puts one into a manifest, and only the first is read."""
-        return tuple(
-            layer
-            for layer in _layers(manifest)[:1]
-            if isinstance(layer, Descriptor) and layer.size <= limits.BUNDLE_BYTES
-        )
+        return tuple(layer for layer in _bundles(manifest)[:1] if layer.size <= limits.BUNDLE_BYTES)
 
     def omitted(self, manifest: Manifest) -> UnavailableError | None:
         """Return what is above those limits, or None."""
-        layers = _layers(manifest)
-        if len(layers) > 1:
-            return UnavailableError(Reason.LIMIT, f"a signature manifest has {len(layers)} bundles, more than 1")
-        return next(filter(None, map(_excess, layers)), None)
+        bundles = _bundles(manifest)
+        if len(bundles) > 1:
+            return UnavailableError(Reason.LIMIT, f"a signature manifest has {len(bundles)} bundles, more than 1")
+        if any(layer.size > limits.BUNDLE_BYTES for layer in bundles):
+            return UnavailableError(Reason.LIMIT, f"a bundle is larger than {limits.BUNDLE_BYTES} bytes")
+        return next((layer.excess for layer in _unreadable(manifest) if layer.excess is not None), None)
 
     def read(self, manifest: Manifest, location: str, documents: Mapping[Digest, bytes]) -> tuple[Candidate, ...]:
-        """Return the candidate, if its bundle was fetched or its layer is malformed."""
-        found = (self._read(layer, location, documents) for layer in _layers(manifest)[:1])
-        return tuple(candidate for candidate in found if candidate is not None)
-
-    def _read(
-        self, layer: Descriptor | UnreadableLayer, location: str, documents: Mapping[Digest, bytes]
-    ) -> Candidate | None:
-        if isinstance(layer, UnreadableLayer):
-            refused = RefusedCandidate(self.name, location, layer.reason, layer.message)
-            return refused if layer.excess is None else None
-        return self._candidate(location, documents[layer.digest]) if layer.digest in documents else None
+        """Return the candidate, if its bundle was fetched, and a refused one for each layer that is malformed."""
+        found = (
+            self._candidate(location, documents[layer.digest])
+            for layer in _bundles(manifest)[:1]
+            if layer.digest in documents
+        )
+        malformed = (
+            RefusedCandidate(self.name, location, layer.reason, layer.message)
+            for layer in _unreadable(manifest)
+            if layer.excess is None
+        )
+        return (*found, *malformed)
 
     def _candidate(self, location: str, raw: bytes) -> Candidate:
         try:
@@ -65,22 +64,13 @@ def _is_bundle(layer: Descriptor | UnreadableLayer) -> bool:
     return layer.media_type is not None and layer.media_type.startswith(_BUNDLE_FAMILY)
 
 
-def _layers(manifest: Manifest) -> tuple[Descriptor | UnreadableLayer, ...]:
-    """Return what may be a bundle; a layer whose type cannot be read is told, rather than passed over.
-
-    What can be read comes first, so that nothing else takes the place of the one bundle that is read.
-    """
-    layers = (layer for layer in manifest.all_layers if layer.media_type is None or _is_bundle(layer))
-    return tuple(sorted(layers, key=lambda layer: isinstance(layer, UnreadableLayer)))
+def _bundles(manifest: Manifest) -> tuple[Descriptor, ...]:
+    return tuple(layer for layer in manifest.layers if _is_bundle(layer))
 
 
-def _excess(layer: Descriptor | UnreadableLayer) -> UnavailableError | None:
-    """Return what is above a limit in the layer, or None."""
-    if isinstance(layer, UnreadableLayer):
-        return layer.excess
-    if layer.size > limits.BUNDLE_BYTES:
-        return UnavailableError(Reason.LIMIT, f"a bundle is larger than {limits.BUNDLE_BYTES} bytes")
-    return None
+def _unreadable(manifest: Manifest) -> tuple[UnreadableLayer, ...]:
+    """Return what may be a bundle and cannot be read; where not even its type can, it is told, not passed over."""
+    return tuple(layer for layer in manifest.unreadable_layers if layer.media_type is None or _is_bundle(layer))
 
 
 def read_signature(name: str, location: str, raw: bytes) -> UntrustedSignature:
@@ -115,7 +105,7 @@ def parse_statement(raw: bytes) -> Claim:
     The statement is unproved: the caller compares the claim only after the signature over these very bytes verified.
     """
     if strictjson.count_values(raw) > limits.STATEMENT_VALUES:
-        # Long lists of materials are. What they say is not read: that would take the time of many signatures.
+        # Long lists of materials are attestations. They are not read: that would take the time of many signatures.
         message = f"its statement has more than {limits.STATEMENT_VALUES} values, as only attestations have"
         raise UntrustedError(Reason.ATTESTATION, f"{message}; an attestation is not a signature")
     statement = Statement.parse(raw)

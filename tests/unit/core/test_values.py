@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from gate.core import limits, strictjson
-from gate.core.errors import MalformedError, UntrustedError
+from gate.core.errors import MalformedError, UnavailableError, UntrustedError
+from gate.core.formats import parse_candidate
 from gate.core.formats.bundle import parse_statement
 from gate.core.formats.sigstorebundle import Bundle, BundleMaterial
 from gate.core.formats.simplesigning import TIMESTAMP_ANNOTATION, LayerMaterial, parse_payload
@@ -52,8 +53,6 @@ def layer(count: int) -> LayerMaterial:
 
 CONFIG = {"mediaType": "application/x", "digest": str(Digest.of(b"")), "size": 0}
 READERS: dict[str, tuple[int, Callable[[int], object]]] = {
-    "manifest": (limits.MANIFEST_VALUES, lambda count: parse_manifest(with_values(layouts.image(CONFIG, []), count))),
-    "index": (limits.MANIFEST_VALUES, lambda count: parse_manifest(with_values(layouts.index([]), count))),
     "bundle": (limits.BUNDLE_VALUES, lambda count: Bundle.parse(in_bundle(count))),
     "material": (limits.BUNDLE_VALUES, lambda count: BundleMaterial(3, in_bundle(count)).certificates()),
     "payload": (limits.SIGNED_VALUES, lambda count: parse_payload(with_values(TAGGED.content, count))),
@@ -72,6 +71,18 @@ def test_a_document_that_has_as_many_values_as_it_may_is_read_and_one_more_is_no
     read(most)
     with pytest.raises(MalformedError, match=f"the document has more than {most} values$"):
         read(most + 1)
+
+
+@pytest.mark.parametrize("document", [layouts.image(CONFIG, []), layouts.index([])], ids=["manifest", "index"])
+def test_a_candidate_of_more_values_than_a_signature_has_is_a_limit_and_an_image_is_not(document: bytes) -> None:
+    most, more = (with_values(document, limits.CANDIDATE_VALUES + number) for number in range(2))
+    assert parse_candidate(most) == parse_manifest(most)
+    with pytest.raises(
+        UnavailableError, match=f"^a manifest has more than {limits.CANDIDATE_VALUES} values$"
+    ) as caught:
+        parse_candidate(more)
+    assert (caught.value.reason, caught.value.outage) == (Reason.LIMIT, False)
+    assert parse_manifest(more)
 
 
 def test_a_statement_of_more_values_than_a_signature_has_is_an_attestation_whatever_it_says() -> None:

@@ -284,7 +284,7 @@ def test_what_there_is_no_time_to_read_is_unknown_and_what_was_read_before_stand
     looks: list[None] = []
 
     def search(enough: float) -> Evidence:
-        """Return what is found when the time is over after so many looks at the clock."""
+        """Return what is found when time passes only after so many looks at the clock."""
 
         def clock() -> float:
             looks.append(None)
@@ -300,6 +300,32 @@ def test_what_there_is_no_time_to_read_is_unknown_and_what_was_read_before_stand
         assert signatures(evidence) == signatures(everything)[:read]
         assert [(error.reason, error.outage) for error in evidence.unreadable] == [(Reason.DEADLINE, False)]
         search(float("inf"))
+
+
+class Hanging(StoreClient):
+    """Has a blob that does not come before the deadline, which is when the search gives up on it."""
+
+    time = 0.0
+    blob_digest: Digest | None = None
+
+    def blob(self, repository: str, descriptor: Descriptor, limit: int, deadline: Deadline) -> bytes:
+        if descriptor.digest == self.blob_digest:
+            self.time = 7.0
+            raise UnavailableError(Reason.DEADLINE, "it took too long", outage=True)
+        return super().blob(repository, descriptor, limit, deadline)
+
+
+def test_a_blob_that_hangs_until_the_deadline_keeps_no_other_signature_from_being_read(setup: Setup) -> None:
+    SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
+    pushed = SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST)
+    raw, _ = setup.store.manifest(REPOSITORY, pushed) or (b"", "")
+    client = Hanging(setup.store)
+    client.blob_digest = Digest.parse(json.loads(raw)["layers"][0]["digest"])
+    with ThreadPoolExecutor(1) as executor:  # one after the other, so that the good one has come when time jumps
+        deadline = Deadline(5.0, lambda: client.time)
+        evidence = Discovery(client, REPOSITORY, DIGEST, deadline, executor).run()
+    assert signatures(evidence) == [("simplesigning", f"tag {DIGEST.tag}.sig layer 0")]
+    assert [(error.reason, error.outage) for error in evidence.unreadable] == [(Reason.DEADLINE, False)]
 
 
 def test_a_list_that_gives_a_manifest_a_smaller_size_does_not_make_gate_read_it(setup: Setup) -> None:

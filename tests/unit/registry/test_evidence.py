@@ -111,12 +111,27 @@ def test_that_more_is_stored_than_is_read_is_believed_for_five_seconds(setup: Se
     assert ([error.reason for error in found.unreadable], len(found.candidates)) == ([Reason.LIMIT], 1)
     asked = len(setup.client.requests)
     setup.time = 4.9
-    assert setup.ask() == found
-    assert setup.source.known(REPOSITORY, DIGEST) == found
+    again, known = setup.ask(), setup.source.known(REPOSITORY, DIGEST)
+    assert again == known
+    assert again.candidates == found.candidates
+    assert [(error.reason, error.message, error.outage) for error in again.unreadable] == [
+        (Reason.LIMIT, "65 referrers are listed, more than 64", False)
+    ]
     assert len(setup.client.requests) == asked
     setup.time = 5.0
     assert setup.ask().candidates == found.candidates
     assert len(setup.client.requests) == 2 * asked
+
+
+def test_what_is_kept_of_a_limit_keeps_nothing_of_what_was_read(setup: Setup) -> None:
+    config = {"mediaType": "application/x", "digest": str(Digest.of(b"")), "size": 0}
+    raw = layouts.image(config, [], annotations={"x": "y" * 300_000})
+    setup.store.push_manifest(REPOSITORY, raw, tag=f"{DIGEST.tag}.sig")
+    (found,) = setup.ask().unreadable
+    assert (found.reason, found.__traceback__ is None) == (Reason.LIMIT, False)
+    kept = setup.source.known(REPOSITORY, DIGEST)
+    assert kept is not None
+    assert [(error.message, error.__traceback__) for error in kept.unreadable] == [(found.message, None)]
 
 
 def test_what_was_known_counts_beside_more_than_is_read(setup: Setup) -> None:

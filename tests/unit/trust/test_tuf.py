@@ -21,7 +21,7 @@ from gate.core.reasons import Reason
 from gate.trust.tuf import TufClient
 from tests.fakes.tuf_repository import URL, TufRepository, later
 
-FIRST, SECOND = b'{"first": 1}', b'{"second": 2}'
+FIRST, SECOND, THIRD = b'{"first": 1}', b'{"second": 2}', b'{"third": 3}'
 MEMORY = Path("/dev/shm")  # noqa: S108 (Linux mounts a tmpfs there, as Kubernetes does for a volume in memory)
 SOON = Deadline.after(10, time.monotonic)
 
@@ -427,6 +427,24 @@ def test_garbage_in_the_metadata_does_not_bring_back_an_earlier_version(
     assert client.refresh(SOON).raw == SECOND
 
 
+def test_garbage_in_the_place_of_a_root_whose_keys_vouch_for_what_is_kept_does_not_bring_back_an_earlier_version(
+    repository: TufRepository, client: TufClient, tmp_path: Path
+) -> None:
+    repository.publish(SECOND)
+    old = dict(repository.files)
+    repository.rotate()
+    repository.publish(THIRD)
+    kept_version = client.refresh(SOON).version
+    new, repository.files = repository.files, old
+    for name in ("timestamp.json", "snapshot.json", "targets.json", "root_history/2.root.json"):
+        state(tmp_path, name).write_bytes(b"\xff")
+    for _ in range(2):
+        told = refusal(client, MalformedError)
+        assert f"it names version 2 of its targets, and version {kept_version} is kept" in told
+    repository.files = new
+    assert client.refresh(SOON).raw == THIRD
+
+
 def test_a_repository_that_replaces_the_keys_of_its_targets_may_begin_to_count_again(
     repository: TufRepository, client: TufClient, tmp_path: Path
 ) -> None:
@@ -440,11 +458,12 @@ def test_a_repository_that_replaces_the_keys_of_its_targets_may_begin_to_count_a
 
 
 @pytest.mark.skipif(not MEMORY.is_dir(), reason="only a file system in memory holds such times")
-def test_a_time_of_no_calendar_is_not_one_of_a_confirmation(repository: TufRepository) -> None:
+@pytest.mark.parametrize("seconds", [2**40, 10**17])  # of no calendar, and more than the C library counts
+def test_a_time_of_no_calendar_is_not_one_of_a_confirmation(repository: TufRepository, seconds: int) -> None:
     with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         client = client_of(repository, Path(directory))
         client.refresh(SOON)
-        os.utime(state(Path(directory), "kept/trusted_root.json"), (0, 2**40))
+        os.utime(state(Path(directory), "kept/trusted_root.json"), (0, seconds))
         stored = client.stored()
     assert stored is not None
     assert stored.confirmed is None

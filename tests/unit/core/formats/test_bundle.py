@@ -393,15 +393,18 @@ def test_a_second_bundle_in_one_manifest_is_not_fetched() -> None:
 
 @pytest.mark.parametrize("bad", [UNREADABLE, NO_TYPE, EXCESSIVE])
 @pytest.mark.parametrize("bad_first", [True, False], ids=["before", "after"])
-def test_a_layer_that_cannot_be_read_counts_as_a_second_bundle_and_hides_not_the_good_one(
-    bad: UnreadableLayer, bad_first: bool
-) -> None:
+def test_a_layer_that_cannot_be_read_is_told_and_hides_not_the_good_one(bad: UnreadableLayer, bad_first: bool) -> None:
     good = bundle()
     both = manifest(bad, layer(good)) if bad_first else manifest(layer(good), bad)
-    (candidate,) = FORM.read(both, "here", {Digest.of(good): good})
+    candidate, *refused = FORM.read(both, "here", {Digest.of(good): good})
     assert isinstance(candidate, UntrustedSignature)
     assert FORM.wanted(both) == (layer(good),)
-    assert_limit(FORM.omitted(both), "a signature manifest has 2 bundles, more than 1")
+    if bad is EXCESSIVE:
+        assert refused == []
+        assert_limit(FORM.omitted(both), EXCESSIVE.message)
+    else:
+        assert refused == [RefusedCandidate("bundle", "here", bad.reason, bad.message)]
+        assert FORM.omitted(both) is None
 
 
 def test_a_foreign_layer_that_cannot_be_read_is_passed_over_as_others_are() -> None:
