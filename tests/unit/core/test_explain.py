@@ -15,10 +15,23 @@ from gate.core.oci import Digest, Reference
 from gate.core.policy import Context, Match, Mode, NoMatch, Pass, Policy, Rule, SourceChoice, Sources, Term
 from tests.fakes.signing import NOW
 from tests.unit.core.test_inclusion import CONTEXTS, IMAGES, MATCHES
-from tests.unit.trust.policies import BASE, DIGEST, EDGE, UNTIL, authorities, load, matching, prepare, rule, static
+from tests.unit.trust.policies import (
+    BASE,
+    DIGEST,
+    EDGE,
+    RULE,
+    UNTIL,
+    authorities,
+    load,
+    matching,
+    prepare,
+    rule,
+    static,
+)
 
 IMAGE = Reference.parse("registry.example/acme/platform:v1")
 EXCEPTION = f'exceptions: [{{image: "registry.example/acme/platform@{DIGEST}", reason: INC-1, until: {UNTIL}}}]\n'
+AGAIN = RULE.removeprefix("rules:\n").replace("one", "again")
 
 
 @given(MATCHES, IMAGES, CONTEXTS)
@@ -69,6 +82,15 @@ def test_a_rule_is_about_what_it_is_decided_to_be_about(match: Match, image: Ref
             rule("require: {all: [a]}"),
             ['signed by all of "a", each a signer of its own, of:', '- "a": the key KEY'],
         ),
+        (
+            authorities("name: a, key: {file: a.pub}", "name: b, keyless: {identities: [{issuer: i, subject: s}]}")
+            + "    require: {all: [a, b]}\n",
+            [
+                'signed by all of "a", "b", each a signer of its own, of:',
+                '- "a": the key KEY',
+                '- "b": a certificate for "s" by the issuer "i", with a log entry',
+            ],
+        ),
     ],
 )
 def test_what_would_satisfy_a_rule_is_said(text: str, wanted: list[str], tmp_path: Path) -> None:
@@ -108,6 +130,7 @@ NO_RULE = "no-rule: no rule of the policy matches registry.example/other/x"
     ("text", "image", "conclusion", "hopeless"),
     [
         (BASE, "registry.example/acme/x", 'admitted if every enforce rule that matches is satisfied: "one"', False),
+        (BASE + AGAIN, "registry.example/acme/x", 'admitted if every enforce rule that matches is satisfied: "one", "again"', False),
         (rule("mode: warn"), "registry.example/acme/x", "admitted: the rules that match only warn", False),
         (static(), "registry.example/acme/x", 'refused: rule "one" refuses it whoever signs it', True),
         (static("mode: warn"), "registry.example/acme/x", "admitted: the rules that match only warn", False),

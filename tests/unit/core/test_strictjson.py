@@ -199,7 +199,7 @@ def test_a_stream_is_cut_between_its_documents() -> None:
     assert list(strictjson.split(b" \n", limit=LIMIT)) == []
 
 
-@pytest.mark.parametrize("data", [b"{} x", b"{}\xc2\xa0{}", b"\xff", b"{}\x0c{}", b"[" * 100_000])
+@pytest.mark.parametrize("data", [b"{} x", b"{}X", b"{}\xc2\xa0{}", b"\xff", b"{}\x0c{}", b"[" * 100_000])
 def test_a_stream_that_holds_something_else_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedError, match="the stream is not a sequence of JSON documents"):
         list(strictjson.split(data, limit=10**6))

@@ -353,6 +353,7 @@ def test_two_keys_in_two_layouts_are_two_signers() -> None:
     verdict = ask(image, of(2, KEYS[0], KEYS[1])).verdict
     assert isinstance(verdict, Verified)
     assert [found.authority for found in verdict.signers] == ["key-0", "key-1"]
+    assert verdict.message.endswith(' by "key-0", "key-1"')
 
 
 def test_nobody_of_several_is_untrusted_not_too_few() -> None:

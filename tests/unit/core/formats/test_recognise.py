@@ -8,7 +8,7 @@ from gate.core import formats
 from gate.core.errors import MalformedError
 from gate.core.formats.sigstorebundle import BUNDLE_TYPE
 from gate.core.formats.simplesigning import LAYER_TYPE
-from gate.core.manifests import Descriptor, Manifest, UnreadableLayer
+from gate.core.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest, UnreadableLayer
 from gate.core.oci import Digest
 from gate.demo import layouts
 
@@ -47,6 +47,14 @@ def test_the_layers_of_a_signature_that_cannot_be_read_are_left_to_its_format(la
     found = formats.parse_candidate(layouts.image(CONFIG, [CONFIG | {"mediaType": layer_type, "size": -1}]))
     assert isinstance(found, Manifest)
     assert [type(layer) for layer in found.all_layers] == [UnreadableLayer]
+
+
+@pytest.mark.parametrize("content_type", [OCI_INDEX, DOCKER_MANIFEST])
+def test_a_candidate_that_is_not_what_the_registry_says_is_refused(content_type: str) -> None:
+    raw = layouts.image(CONFIG, [CONFIG | {"mediaType": LAYER_TYPE}])
+    assert formats.parse_candidate(raw, OCI_MANIFEST) == formats.parse_candidate(raw)
+    with pytest.raises(MalformedError, match="media type"):
+        formats.parse_candidate(raw, content_type)
 
 
 @pytest.mark.parametrize("layer", [CONFIG | {"size": -1}, {"size": 1}])
