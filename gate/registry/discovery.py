@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from gate.core import formats, limits
@@ -18,15 +18,18 @@ from gate.core.errors import MalformedError, UnavailableError
 from gate.core.manifests import Descriptor, Index, Manifest
 from gate.core.oci import Digest
 from gate.core.reasons import Reason
-from gate.core.signature import Candidate, Evidence, RefusedCandidate
+from gate.core.signature import Candidate, Evidence, RefusedCandidate, UntrustedSignature
 from gate.registry.client import Document
 from gate.registry.referrers import Listed
+from gate.registry.room import OWN_BYTES, Room
 
 UNKNOWN_FORMAT = "unknown"
 GRACE_SECONDS = 0.25  # after the deadline, for a client to say what kept it
 READING_SECONDS = 0.5  # after the last answer, to read what came: all of it takes 0.8 s where somebody saw to that
+REFUSED_SHOWN = 128  # refused candidates that are told one by one; twice the manifests that are looked at
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Candidate)
 
 
 class Client(Protocol):
@@ -56,12 +59,32 @@ class _Found:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A manifest that does hold candidates, and what its format wants of it."""
+
+    found: _Found
+    form: formats.Format
+    descriptors: tuple[Descriptor, ...]
+
+    @classmethod
+    def of(cls, found: _Found) -> _Wanted | None:
+        """Return it, or None for a manifest of no format."""
+        form = formats.recognise(found.manifest)
+        return None if form is None else cls(found, form, form.wanted(found.manifest))
+
+    @property
+    def cost(self) -> tuple[int, Digest]:
+        """How many bytes have to be read for its candidates, and a digest for an order among equals."""
+        return self.found.size + sum(each.size for each in self.descriptors), self.found.manifest.digest
+
+
 @dataclass(slots=True)
 class Discovery:
     """One search for the signatures of one digest.
 
     Requests run on ``executor``, so that those of one question run at once; only the thread that calls run() touches
-    the state, and it must not be one of the executor's own.
+    the state, and it must not be one of the executor's own. ``room`` is shared by all searches of a process.
     """
 
     client: Client
@@ -69,24 +92,33 @@ class Discovery:
     digest: Digest
     deadline: Deadline
     executor: Executor
+    room: Room = field(default_factory=Room)
     _unreadable: list[UnavailableError] = field(default_factory=list)
-    _refused: list[RefusedCandidate] = field(default_factory=list)
+    _refused: list[tuple[int, RefusedCandidate]] = field(default_factory=list)  # each with its number in its manifest
     # What the tag names has no size that is known before: until it is read, it has the most that it may have.
     _budget: int = limits.EVIDENCE_BYTES - limits.MANIFEST_BYTES
+    _own: int = OWN_BYTES
+    _borrowed: int = 0
 
     def run(self) -> Evidence:
         """Return every candidate, and everything that was asked for and could not be read. Nothing is raised."""
+        try:
+            return self._run()
+        finally:
+            self.room.give(self._borrowed)
+
+    def _run(self) -> Evidence:
         tag = self._start(self._tagged)
         api = self._start(lambda: self.client.referrers_api(self.repository, self.digest, self.deadline))
         fallback = self._start(lambda: self.client.referrers_tag(self.repository, self.digest, self.deadline))
         # The referrers' manifests are asked for as soon as they are known; a slow tag does not hold them up.
         listed = self._listed((self._wait(api, "the referrers API"), self._wait(fallback, "the referrers tag")))
         referred = [(descriptor, self._start(self._fetcher(descriptor))) for descriptor in listed]
-        found = [self._wait(tag, self._signature_location)]
-        found += [self._wait(future, _referrer(descriptor), pushed=True) for descriptor, future in referred]
-        self._budget += limits.MANIFEST_BYTES - (0 if found[0] is None else found[0].size)
-        candidates = self._read([item for item in found if item is not None])
-        return Evidence((*candidates, *self._refused), tuple(self._unreadable))
+        tagged = self._wait(tag, self._signature_location)
+        referring = [self._wait(future, _referrer(descriptor), pushed=True) for descriptor, future in referred]
+        self._budget += limits.MANIFEST_BYTES - (0 if tagged is None else tagged.size)
+        signatures = self._read(tagged, referring)
+        return Evidence((*signatures, *self._shown()), tuple(self._unreadable))
 
     @property
     def _signature_location(self) -> str:
@@ -117,65 +149,98 @@ class Discovery:
         return fetch
 
     def _listed(self, lists: Iterable[Listed | None]) -> tuple[Descriptor, ...]:
-        """Return the distinct descriptors in a stable order, at most as many as are fetched for one digest."""
-        # By digest and size, because a fallback index may list a good manifest with a wrong size. The small ones come
-        # first, because signatures are small: what else was pushed does not use up the limits before them.
-        unique: dict[tuple[int, Digest], Descriptor] = {}
-        for found in lists:
+        """Return the distinct descriptors in a stable order, at most as many as are fetched for one digest.
+
+        What the API lists comes before what only the fallback tag does, where one push can name anything. The small
+        ones come first, because signatures are small: what else was pushed does not use up the limits before them.
+        """
+        # By digest and size, because a fallback index may list a good manifest with a wrong size.
+        unique: dict[tuple[int, Digest], tuple[int, Descriptor]] = {}
+        for place, found in enumerate(lists):
             if found is not None:
                 self._budget -= found.size
-                unique |= {(descriptor.size, descriptor.digest): descriptor for descriptor in found.descriptors}
-        ordered = tuple(unique[key] for key in sorted(unique))
+                for descriptor in found.descriptors:
+                    unique.setdefault((descriptor.size, descriptor.digest), (place, descriptor))
+        ordered = sorted(unique.values(), key=lambda each: (each[0], each[1].size, each[1].digest))
         if len(ordered) > limits.CANDIDATES:
-            message = f"{len(ordered)} referrers are listed, more than {limits.CANDIDATES}"
-            self._unreadable.append(UnavailableError(Reason.LIMIT, message))
-        return tuple(item for item in ordered[: limits.CANDIDATES] if self._reserve(item.size))
+            self._omit(f"{len(ordered)} referrers are listed, more than {limits.CANDIDATES}")
+        return tuple(item for _, item in ordered[: limits.CANDIDATES] if self._reserve(item.size))
 
     def _reserve(self, size: int) -> bool:
-        """Take ``size`` bytes from what may be fetched for one digest, or record that they are too many."""
+        """Take ``size`` bytes from what may be fetched for one digest, or record that there is no room for them."""
         if size > self._budget:
-            message = f"its signatures have more than {limits.EVIDENCE_BYTES} bytes in all"
-            self._unreadable.append(UnavailableError(Reason.LIMIT, message))
+            self._omit(f"its signatures have more than {limits.EVIDENCE_BYTES} bytes in all")
+            return False
+        if size <= self._own:
+            self._own -= size
+        elif self.room.take(size):
+            self._borrowed += size
+        else:
+            self._omit("gate reads too much at this moment", Reason.BUSY)
             return False
         self._budget -= size
         return True
 
-    def _read(self, found: Sequence[_Found]) -> list[Candidate]:
-        """Fetch what the formats want of all manifests at once, and read the candidates, at most 256."""
-        wanted = [
-            (item, form, self._wanted(item, form)) for item in found if (form := formats.recognise(item.manifest))
-        ]
-        # By digest and size again: a wrong size in one manifest must not keep another one's document from being read.
-        unique = {(item.digest, item.size): item for _, _, descriptors in wanted for item in descriptors}
-        pending = [(item.digest, self._start(self._blob_fetcher(item))) for item in unique.values()]
-        waited = [(digest, self._wait(future, f"blob {digest}", pushed=True)) for digest, future in pending]
-        documents = {digest: data for digest, data in waited if data is not None}
-        candidates: list[Candidate] = []
+    def _omit(self, message: str, reason: Reason = Reason.LIMIT) -> None:
+        """Record, once, that something is not read."""
+        if all(error.message != message for error in self._unreadable):
+            self._unreadable.append(UnavailableError(reason, message))
+
+    def _read(self, tagged: _Found | None, referring: Sequence[_Found | None]) -> list[UntrustedSignature]:
+        """Fetch what the formats want of all manifests at once, and read the signatures, at most 256.
+
+        The tag's come first, and then what takes little to read: what else was pushed uses up neither bytes nor time
+        before them.
+        """
+        first = [] if tagged is None else [tagged]
+        named = [wanted for found in first if (wanted := _Wanted.of(found))]
+        referred = [wanted for found in referring if found is not None and (wanted := _Wanted.of(found))]
+        ordered = [*named, *sorted(referred, key=lambda wanted: wanted.cost)]
+        documents = self._fetch([(wanted, self._reserved(wanted)) for wanted in ordered])
+        signatures: list[tuple[int, UntrustedSignature]] = []
         # A time of its own: whatever was waited for in vain until the deadline, what did come is read.
         reading = Deadline.after(READING_SECONDS, self.deadline.clock)
-        for item, form, descriptors in wanted:
-            if len(candidates) > limits.CANDIDATES_READ:
-                break
+        for wanted, own in zip(ordered, documents, strict=True):
             if reading.passed(0.0):  # how much there is to read is up to whoever pushed it
-                message = "there was no time left to read every signature"
-                self._unreadable.append(UnavailableError(Reason.DEADLINE, message))
+                self._omit("there was no time left to read every signature", Reason.DEADLINE)
                 break
-            own = {each.digest: documents[each.digest] for each in descriptors if each.digest in documents}
-            candidates += form.read(item.manifest, item.location, own)
-        if len(candidates) > limits.CANDIDATES_READ:
-            message = f"more than {limits.CANDIDATES_READ} signatures are stored for it"
-            self._unreadable.append(UnavailableError(Reason.LIMIT, message))
-        return candidates[: limits.CANDIDATES_READ]
+            read = wanted.form.read(wanted.found.manifest, wanted.found.location, own)
+            found = [each for each in read if isinstance(each, UntrustedSignature)]
+            signatures += enumerate(found) if wanted.found is not tagged else ((0, each) for each in found)
+            self._refused += enumerate(each for each in read if isinstance(each, RefusedCandidate))
+        if len(signatures) > limits.CANDIDATES_READ:
+            self._omit(f"more than {limits.CANDIDATES_READ} signatures are stored for it")
+        return _fairly(signatures, limits.CANDIDATES_READ)
 
-    def _wanted(self, item: _Found, form: formats.Format) -> tuple[Descriptor, ...]:
-        """Return what the format wants of one manifest, as far as there are bytes left.
+    def _reserved(self, wanted: _Wanted) -> tuple[Descriptor, ...]:
+        """Return what is wanted of one manifest, as far as there are bytes left.
 
         Each mention counts, not each document: many layers may share one blob, and each makes a candidate of its bytes.
         """
-        omitted = form.omitted(item.manifest)
+        omitted = wanted.form.omitted(wanted.found.manifest)
         if omitted is not None:
             self._unreadable.append(omitted)
-        return tuple(descriptor for descriptor in form.wanted(item.manifest) if self._reserve(descriptor.size))
+        return tuple(descriptor for descriptor in wanted.descriptors if self._reserve(descriptor.size))
+
+    def _fetch(self, asked: Sequence[tuple[_Wanted, tuple[Descriptor, ...]]]) -> list[dict[Digest, bytes]]:
+        """Return for each manifest the documents that came, by their digests."""
+        # By digest and size again: a wrong size in one manifest must not keep another one's document from being read.
+        unique = {(item.digest, item.size): item for _, descriptors in asked for item in descriptors}
+        pending = [(item.digest, self._start(self._blob_fetcher(item))) for item in unique.values()]
+        waited = [(digest, self._wait(future, f"blob {digest}", pushed=True)) for digest, future in pending]
+        documents = {digest: data for digest, data in waited if data is not None}
+        return [
+            {each.digest: documents[each.digest] for each in descriptors if each.digest in documents}
+            for _, descriptors in asked
+        ]
+
+    def _shown(self) -> list[RefusedCandidate]:
+        """Return what was refused, or as much of it as anybody reads, with the number of the others."""
+        shown = _fairly(self._refused, REFUSED_SHOWN)
+        others = len(self._refused) - len(shown)
+        if others:
+            shown[-1] = replace(shown[-1], message=f"{shown[-1].message}; {others} more were refused and are not shown")
+        return shown
 
     def _blob_fetcher(self, descriptor: Descriptor) -> Callable[[], bytes]:
         return lambda: self.client.blob(self.repository, descriptor, limits.BUNDLE_BYTES, self.deadline)
@@ -204,7 +269,7 @@ class Discovery:
         except UnavailableError as error:
             self._unreadable.append(UnavailableError(error.reason, error.message) if pushed else error)
         except MalformedError as error:
-            self._refused.append(RefusedCandidate(UNKNOWN_FORMAT, location, error.reason, error.message))
+            self._refused.append((0, RefusedCandidate(UNKNOWN_FORMAT, location, error.reason, error.message)))
         except TimeoutError:
             message = "the deadline passed before everything was read"
             self._unreadable.append(UnavailableError(Reason.DEADLINE, message))
@@ -214,3 +279,12 @@ class Discovery:
 
 def _referrer(descriptor: Descriptor) -> str:
     return f"referrer {descriptor.digest}"
+
+
+def _fairly(numbered: Sequence[tuple[int, C]], most: int) -> list[C]:
+    """Return at most so many in their order: the first of each manifest before the second of any.
+
+    So no manifest with many of them keeps another one's from being looked at.
+    """
+    chosen = sorted(range(len(numbered)), key=lambda place: numbered[place][0])[:most]
+    return [numbered[place][1] for place in sorted(chosen)]

@@ -28,9 +28,10 @@ from gate.core.manifests import parse_manifest
 from gate.core.oci import Digest
 from gate.core.platforms import Listing
 from gate.core.reasons import Reason
-from gate.core.signature import Evidence, UntrustedSignature
+from gate.core.signature import Evidence, RefusedCandidate, UntrustedSignature
 from gate.registry.discovery import Client, Discovery
 from gate.registry.listings import KeptListing, ListingStore
+from gate.registry.room import Room
 
 LOOK_AGAIN_SECONDS = 5.0  # a third of Config Sync's poll: a new signature is seen at the next one
 SEARCH_SECONDS = 7.0  # one search, whoever waits for it; a second less than the longest review, which hears its end
@@ -41,6 +42,8 @@ ENTRIES = 4096  # digests; a cluster syncs as many images as it has RootSyncs an
 KEPT_BYTES = 16 * limits.MIB  # signed bytes and signatures of all entries; one signature has about 1 KiB
 ENTRY_SHARE = 16  # an entry of more than a 16th of that is not kept: it would push out too many others
 ENTRY_BYTES = 256  # counted for an entry besides its signatures, so that empty ones are not free
+UNSIGNED_SHARE = 4  # digests without signatures take up to a 4th of those bytes besides: thousands of them fit
+LIMITS_KEPT = 16  # of what is above a limit; more of it is more of the same
 
 Key = tuple[str, str, Digest]  # registry host, repository, digest
 T = TypeVar("T")
@@ -54,6 +57,33 @@ class Kept:
     looked_at: float
 
 
+class _Entries:
+    """Evidence by digest, the least recently used first; bounded in entries and bytes."""
+
+    def __init__(self, most: int, size: int) -> None:
+        self.size = size
+        self._most = most
+        self._kept: OrderedDict[Key, Kept] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: Key) -> Kept | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def put(self, key: Key, kept: Kept) -> None:
+        self._kept[key] = kept
+        self._bytes += _weight(kept)
+        while len(self._kept) > self._most or self._bytes > self.size:
+            self.pop(next(iter(self._kept)))
+
+    def pop(self, key: Key) -> Kept | None:
+        dropped = self._kept.pop(key, None)
+        if dropped is not None:
+            self._bytes -= _weight(dropped)
+        return dropped
+
+
 class EvidenceStore:
     """What was found, for all registries; thread safe, bounded in entries and bytes."""
 
@@ -61,20 +91,14 @@ class EvidenceStore:
         """Start empty; ``clock`` is monotonic, in seconds."""
         self.clock = clock
         self.listings = ListingStore()
-        self._entries, self._size = entries, size
-        self._kept: OrderedDict[Key, Kept] = OrderedDict()
-        self._without: OrderedDict[Key, Kept] = OrderedDict()  # a place of their own: digests without signatures
-        self._bytes = 0
+        self._kept = _Entries(entries, size)
+        self._without = _Entries(entries, size // UNSIGNED_SHARE)  # a place of their own: digests without signatures
         self._lock = threading.Lock()
 
     def get(self, key: Key) -> Kept | None:
         """Return what is kept, and make it the last to go."""
         with self._lock:
-            for entries in (self._kept, self._without):
-                if key in entries:
-                    entries.move_to_end(key)
-                    return entries[key]
-            return None
+            return self._kept.get(key) or self._without.get(key)
 
     def put(self, key: Key, kept: Kept) -> None:
         """Keep the evidence in place of what was there; the least recently used entries make room.
@@ -83,29 +107,15 @@ class EvidenceStore:
         heavy, which anybody can make it who may push, a part is kept.
         """
         with self._lock:
-            before = self._drop(key)
-            if not _signed(kept.evidence):
-                self._without[key] = kept
-                if len(self._without) > self._entries:
-                    self._without.popitem(last=False)
-                return
-            if _weight(kept) > self._size // ENTRY_SHARE:
-                kept = _lightened(kept, before, self._size // ENTRY_SHARE)
+            self._without.pop(key)
+            before = self._kept.pop(key)
+            signed = bool(_signed(kept.evidence))
+            entries = self._kept if signed else self._without
+            if _weight(kept) > entries.size // ENTRY_SHARE:
+                kept = _lightened(kept, Evidence() if before is None else before.evidence, entries.size // ENTRY_SHARE)
                 if not kept.evidence.candidates:
                     return
-            self._kept[key] = kept
-            self._bytes += _weight(kept)
-            while len(self._kept) > self._entries or self._bytes > self._size:
-                self._drop(next(iter(self._kept)))
-
-    def _drop(self, key: Key) -> Evidence:
-        """Return what was kept of signatures, which is kept no more."""
-        self._without.pop(key, None)
-        dropped = self._kept.pop(key, None)
-        if dropped is None:
-            return Evidence()
-        self._bytes -= _weight(dropped)
-        return dropped.evidence
+            entries.put(key, kept)
 
 
 def _lightened(kept: Kept, before: Evidence, weight: int) -> Kept:
@@ -125,21 +135,25 @@ def _lightened(kept: Kept, before: Evidence, weight: int) -> Kept:
 
 
 def _weight(kept: Kept) -> int:
-    signed = sum(item.size for item in _signed(kept.evidence))
-    return ENTRY_BYTES * (1 + len(kept.evidence.candidates)) + signed
+    found = kept.evidence
+    signed = sum(item.size for item in _signed(found))
+    refused = sum(len(item.message) for item in found.candidates if isinstance(item, RefusedCandidate))
+    problems = sum(len(error.message) for error in found.unreadable)
+    return ENTRY_BYTES * (1 + len(found.candidates) + len(found.unreadable)) + signed + refused + problems
 
 
 @dataclass(slots=True)
 class Flights:
     """The searches that are under way, one for each digest, and looks at what a digest or tag names; thread safe.
 
-    ``executor`` has a thread for each of ``limit`` searches.
+    ``executor`` has a thread for each of ``limit`` searches, and what they fetch shares a ``room``.
     """
 
     executor: Executor
     limit: int = SEARCHES_AT_ONCE
     per_host: int = SEARCHES_PER_HOST
     per_repository: int = SEARCHES_PER_REPOSITORY
+    room: Room = field(default_factory=Room)
     _flying: dict[Key | tuple[str, str, str], Future[object]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -259,12 +273,13 @@ class RegistrySource:
             return kept.evidence
         _, repository, digest = key
         deadline = Deadline.after(SEARCH_SECONDS, self.store.clock)
-        found = Discovery(self.client, repository, digest, deadline, self.requests).run()
+        found = Discovery(self.client, repository, digest, deadline, self.requests, self.flights.room).run()
         kept = self.store.get(key)
         known = kept.evidence if kept is not None else Evidence()
         if all(error.reason is Reason.LIMIT for error in found.unreadable):
             # Not the errors themselves, which keep the frames they were raised through, and with them whole documents.
-            limits_met = tuple(UnavailableError(Reason.LIMIT, error.message) for error in found.unreadable)
+            messages = sorted({error.message for error in found.unreadable})[:LIMITS_KEPT]
+            limits_met = tuple(UnavailableError(Reason.LIMIT, message) for message in messages)
             self.store.put(key, Kept(replace(_merged(found, known), unreadable=limits_met), self.store.clock()))
         elif found.candidates:
             # Part of it was read. That much stays, and all of it is asked for again at the next question.

@@ -12,6 +12,8 @@ import pytest
 
 from gate.core.deadline import Deadline
 from gate.core.errors import UnavailableError
+from gate.core.formats.simplesigning import LAYER_TYPE
+from gate.core.limits import MIB
 from gate.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
 from gate.core.oci import Digest
 from gate.core.platforms import Listing
@@ -23,6 +25,7 @@ from gate.demo.store import Store
 from gate.registry.evidence import EvidenceStore, Flights, Kept, RegistrySource
 from gate.registry.listings import KeptListing, ListingStore
 from gate.registry.referrers import Listed
+from gate.registry.room import ROOM_BYTES
 from tests.fakes.registry import StoreClient
 
 HOST, REPOSITORY = "registry.example", "acme/config"
@@ -132,6 +135,32 @@ def test_what_is_kept_of_a_limit_keeps_nothing_of_what_was_read(setup: Setup) ->
     kept = setup.source.known(REPOSITORY, DIGEST)
     assert kept is not None
     assert [(error.message, error.__traceback__) for error in kept.unreadable] == [(found.message, None)]
+
+
+def test_of_many_limits_a_few_are_kept_and_each_once(setup: Setup) -> None:
+    for number in range(40):
+        layer = {"mediaType": LAYER_TYPE, "digest": str(DIGEST), "size": 10**6}
+        many = [layer] * (65 + number // 2)
+        raw = layouts.image(layer, many, subject=layer, annotations={"number": str(number)})
+        setup.store.push_manifest(REPOSITORY, raw)
+    found = setup.ask()
+    assert len(found.unreadable) == 40
+    kept = setup.source.known(REPOSITORY, DIGEST)
+    assert kept is not None
+    messages = [error.message for error in kept.unreadable]
+    assert messages == sorted({error.message for error in found.unreadable})[:16]
+    assert setup.ask() == kept
+
+
+def test_searches_share_their_room(setup: Setup) -> None:
+    room = setup.source.flights.room
+    assert room.take(ROOM_BYTES)
+    for number in range(2):
+        SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST, document=b" " * (MIB - 10 + number))
+    assert [error.reason for error in setup.ask().unreadable] == [Reason.BUSY]
+    room.give(ROOM_BYTES)
+    assert setup.ask().unreadable == ()
+    assert room.take(ROOM_BYTES)
 
 
 def test_what_was_known_counts_beside_more_than_is_read(setup: Setup) -> None:
@@ -430,6 +459,35 @@ def test_digests_without_signatures_push_out_only_their_like() -> None:
         store.put(key, Kept(Evidence(), 0.0))
     assert store.get(entry(0)[0]) is not None
     assert [store.get(key) is not None for key in unsigned] == [False] * 7 + [True] * 3
+
+
+def unsigned(number: int, refusals: int, problems: int, text: str) -> tuple[tuple[str, str, Digest], Kept]:
+    refused = tuple(RefusedCandidate("f", str(each), Reason.MALFORMED, text) for each in range(refusals))
+    above = tuple(UnavailableError(Reason.LIMIT, text) for _ in range(problems))
+    return (HOST, REPOSITORY, Digest.of(f"unsigned {number}".encode())), Kept(Evidence(refused, above), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "problems", "text"), [(3, 0, ""), (0, 3, ""), (1, 0, "x" * 512), (0, 1, "x" * 512)]
+)
+def test_what_is_refused_and_what_is_not_read_has_its_weight(refusals: int, problems: int, text: str) -> None:
+    store = EvidenceStore(lambda: 0.0, size=4 * 20 * 1024)  # a 4th of it for digests without signatures
+    store.put(*entry(0))
+    entries = [unsigned(number, refusals, problems, text) for number in range(30)]
+    for key, kept in entries:
+        store.put(key, kept)
+    assert [store.get(key) is not None for key, _ in entries] == [False] * 10 + [True] * 20
+    assert store.get(entry(0)[0]) is not None
+
+
+def test_more_that_is_refused_than_may_be_kept_is_not_kept_and_pushes_nothing_out() -> None:
+    store = EvidenceStore(lambda: 0.0, size=4 * 20 * 1024)
+    key, kept = unsigned(1, 0, 0, "")
+    store.put(key, kept)
+    heavy, refusals = unsigned(2, 6, 0, "")
+    for known in (kept, refusals):  # what is found now is not what was found before
+        store.put(heavy, known)
+    assert (store.get(key), store.get(heavy)) == (kept, None)
 
 
 def test_an_entry_that_loses_or_gains_signatures_is_kept_once() -> None:

@@ -1,0 +1,193 @@
+"""Whoever may push beside a signature, much or oddly, does not keep it from being found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+
+import pytest
+
+from gate.core import limits
+from gate.core.deadline import Deadline
+from gate.core.formats.sigstorebundle import BUNDLE_TYPE
+from gate.core.formats.simplesigning import LAYER_TYPE
+from gate.core.manifests import OCI_INDEX
+from gate.core.oci import Digest
+from gate.core.reasons import Reason
+from gate.core.signature import Evidence, RefusedCandidate, UntrustedSignature
+from gate.demo import layouts
+from gate.demo.signer import Signer
+from gate.demo.store import Store
+from gate.registry.discovery import REFUSED_SHOWN, Discovery
+from gate.registry.room import OWN_BYTES, Room
+from tests.fakes.registry import StoreClient
+
+REPOSITORY = "acme/config"
+DIGEST = Digest.of(b"the image")
+SIGNER = Signer.generate()
+SMALLER: dict[str, object] = {"annotations": {}, "artifactType": None}  # than what cosign writes
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as executor:
+        yield executor
+
+
+def search(store: Store, executor: ThreadPoolExecutor, room: Room | None = None, seconds: float = 5.0) -> Evidence:
+    deadline = Deadline.after(seconds, lambda: 0.0)
+    return Discovery(StoreClient(store), REPOSITORY, DIGEST, deadline, executor, room or Room()).run()
+
+
+def signatures(evidence: Evidence) -> list[UntrustedSignature]:
+    return [item for item in evidence.candidates if isinstance(item, UntrustedSignature)]
+
+
+def refused(evidence: Evidence) -> list[RefusedCandidate]:
+    return [item for item in evidence.candidates if isinstance(item, RefusedCandidate)]
+
+
+def problems(evidence: Evidence) -> list[tuple[Reason, str, bool]]:
+    return [(error.reason, error.message, error.outage) for error in evidence.unreadable]
+
+
+def refer(store: Store, layers: list[object], number: int = 0) -> Digest:
+    """Push a manifest of few bytes that refers to the image."""
+    config = {"mediaType": "", "digest": str(Digest.of(b"")), "size": 0}
+    subject = {"mediaType": "", "digest": str(DIGEST), "size": number}
+    raw = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "subject": subject}
+    return store.push_manifest(REPOSITORY, layouts.compact(raw | {"layers": layers}))
+
+
+def ours(evidence: Evidence) -> bool:
+    """Return whether the bundle of SIGNER is among the signatures."""
+    return any(item.format == "bundle" and str(DIGEST).encode()[7:] in item.payload for item in signatures(evidence))
+
+
+def test_layers_that_cannot_be_read_take_no_place_of_a_signature(executor: ThreadPoolExecutor) -> None:
+    store = Store()
+    SIGNER.sign_bundle(store, REPOSITORY, DIGEST)
+    for number in range(8):
+        refer(store, [{"mediaType": LAYER_TYPE}, *[0] * 63], number)
+    evidence = search(store, executor)
+    assert (len(signatures(evidence)), problems(evidence)) == (1, [])
+    shown = refused(evidence)
+    assert len(shown) == REFUSED_SHOWN
+    assert shown[-1].message.endswith(f"; {8 * 64 - REFUSED_SHOWN} more were refused and are not shown")
+    assert not any("not shown" in item.message for item in shown[:-1])
+
+
+def test_what_is_refused_of_one_manifest_does_not_hide_what_is_of_another(executor: ThreadPoolExecutor) -> None:
+    store = Store()
+    for number in range(4):
+        refer(store, [{"mediaType": LAYER_TYPE}, *[0] * 63], number)
+    SIGNER.sign_bundle(store, REPOSITORY, DIGEST, document=b"{}", manifest={"padding": "x" * 1000})
+    assert [item.format for item in refused(search(store, executor))].count("bundle") == 1
+
+
+def test_a_manifest_of_many_signatures_takes_no_place_of_another_ones_first(executor: ThreadPoolExecutor) -> None:
+    store = Store()
+    payload = layouts.payload(DIGEST, "r")
+    blob = store.push_blob(REPOSITORY, payload)
+    layer = {
+        "mediaType": LAYER_TYPE,
+        "digest": str(blob),
+        "size": len(payload),
+        "annotations": {"dev.cosignproject.cosign/signature": "AAAA"},
+    }
+    for number in range(20):
+        refer(store, [layer] * 20, number)
+    statement = layouts.statement([DIGEST], "https://sigstore.dev/cosign/sign/v1", layouts.STATEMENT_TYPE, {}, {})
+    SIGNER.sign_bundle(store, REPOSITORY, DIGEST, statement=statement + b" " * 20_000)
+    for _ in range(30):
+        SIGNER.sign_tag(store, REPOSITORY, DIGEST)
+    evidence = search(store, executor)
+    assert len(signatures(evidence)) == limits.CANDIDATES_READ
+    assert [reason for reason, _, _ in problems(evidence)] == [Reason.LIMIT]
+    assert ours(evidence)
+    # Those of the tag are all there, and come first.
+    places = [item.location for item in signatures(evidence)]
+    assert places[:30] == [f"tag {DIGEST.tag}.sig layer {number}" for number in range(30)]
+    # Those of one manifest stay together.
+    manifests = [place.partition(" layer")[0] for place in places]
+    assert len([*groupby(manifests)]) == len(set(manifests)) == 22
+
+
+def crowd_of_bundles(store: Store, number: int, size: int) -> None:
+    """Push bundles of many bytes in manifests of fewer than cosign's."""
+    for each in range(number):
+        document = b'{"n":%d,"x":"%b"}' % (each, b"x" * size)
+        blob = store.push_blob(REPOSITORY, document)
+        refer(store, [{"mediaType": BUNDLE_TYPE, "digest": str(blob), "size": len(document)}])
+
+
+def test_large_bundles_in_small_manifests_use_up_no_bytes_before_a_small_one(executor: ThreadPoolExecutor) -> None:
+    store = Store()
+    crowd_of_bundles(store, 20, limits.MIB - 100)
+    SIGNER.sign_bundle(store, REPOSITORY, DIGEST)
+    evidence = search(store, executor)
+    assert ours(evidence)
+    told = f"its signatures have more than {limits.EVIDENCE_BYTES} bytes in all"
+    assert problems(evidence) == [(Reason.LIMIT, told, False)]  # once, not for each
+
+
+def test_what_takes_long_to_read_is_read_after_what_does_not(executor: ThreadPoolExecutor) -> None:
+    store = Store()
+    crowd_of_bundles(store, 5, 100_000)
+    SIGNER.sign_bundle(store, REPOSITORY, DIGEST)
+    SIGNER.sign_tag(store, REPOSITORY, DIGEST)
+    looks: list[None] = []
+
+    def search_until(last: float) -> Evidence:
+        """Return what is found when time passes only after so many looks at the clock."""
+
+        def clock() -> float:
+            looks.append(None)
+            return 9.0 if len(looks) > last else 0.0
+
+        looks.clear()
+        return Discovery(StoreClient(store), REPOSITORY, DIGEST, Deadline(5.0, clock), executor).run()
+
+    search_until(float("inf"))
+    evidence = search_until(len(looks) - 7 + 2)  # the clock is looked at last before each of the seven is read
+    assert [item.format for item in signatures(evidence)] == ["simplesigning", "bundle"]
+    assert problems(evidence) == [(Reason.DEADLINE, "there was no time left to read every signature", False)]
+
+
+def test_what_only_the_fallback_tag_names_takes_no_place_of_what_the_registry_lists(
+    executor: ThreadPoolExecutor,
+) -> None:
+    store = Store()
+    SIGNER.sign_bundle(store, REPOSITORY, DIGEST)
+    made_up = [{"mediaType": "m", "digest": str(Digest.of(b"%d" % each)), "size": 1} for each in range(64)]
+    store.push_manifest(REPOSITORY, layouts.index(made_up), OCI_INDEX, tag=DIGEST.tag)
+    evidence = search(store, executor)
+    assert ours(evidence)
+    assert [reason for reason, _, _ in problems(evidence)] == [Reason.LIMIT]
+
+
+# Room: what all searches of a process fetch
+
+
+def test_a_search_gives_its_room_back(executor: ThreadPoolExecutor) -> None:
+    store, room = Store(), Room(2 * limits.MIB)
+    crowd_of_bundles(store, 2, limits.MIB - 100)
+    for _ in range(3):
+        assert problems(search(store, executor, room)) == []
+    assert room.take(2 * limits.MIB)
+    assert not room.take(1)
+
+
+def test_without_room_large_signatures_are_not_read_and_small_ones_are(executor: ThreadPoolExecutor) -> None:
+    store, room = Store(), Room(2 * limits.MIB)
+    assert room.take(2 * limits.MIB)
+    crowd_of_bundles(store, 2, OWN_BYTES)
+    crowd_of_bundles(store, 2, limits.MIB - 100)
+    SIGNER.sign_bundle(store, REPOSITORY, DIGEST)
+    evidence = search(store, executor, room)
+    assert ours(evidence)
+    # Whose room it takes is up to whoever pushes: it is no outage.
+    assert (Reason.BUSY, "gate reads too much at this moment", False) in problems(evidence)
+    room.give(2 * limits.MIB)
+    assert Reason.BUSY not in [reason for reason, _, _ in problems(search(store, executor, room))]
