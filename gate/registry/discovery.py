@@ -3,6 +3,9 @@
 Three places are asked at once: the tag ``sha256-<hex>.sig``, the referrers API (distribution-spec v1.1, "Listing
 Referrers") and the referrers fallback tag. Each manifest found there is classified by its own content, because the
 annotations and types in an index are anybody's word. What is found in one place does not depend on another.
+
+What takes little comes first everywhere: signatures are small, and what else was pushed is to take neither place nor
+time nor memory before them.
 """
 
 from __future__ import annotations
@@ -21,11 +24,12 @@ from gate.core.reasons import Reason
 from gate.core.signature import Candidate, Evidence, RefusedCandidate, UntrustedSignature
 from gate.registry.client import Document
 from gate.registry.referrers import Listed
-from gate.registry.room import OWN_BYTES, Room
+from gate.registry.room import OWN_BYTES, Room, Share
 
 UNKNOWN_FORMAT = "unknown"
 GRACE_SECONDS = 0.25  # after the deadline, for a client to say what kept it
 READING_SECONDS = 0.5  # after the last answer, to read what came: all of it takes 0.8 s where somebody saw to that
+TOO_LATE = "the deadline passed before everything was read"
 REFUSED_SHOWN = 128  # refused candidates that are told one by one; twice the manifests that are looked at
 
 T = TypeVar("T")
@@ -84,7 +88,7 @@ class Discovery:
     """One search for the signatures of one digest.
 
     Requests run on ``executor``, so that those of one question run at once; only the thread that calls run() touches
-    the state, and it must not be one of the executor's own. ``room`` is shared by all searches of a process.
+    the state, and it must not be one of the executor's own. ``room`` is shared with the other searches of a process.
     """
 
     client: Client
@@ -92,7 +96,8 @@ class Discovery:
     digest: Digest
     deadline: Deadline
     executor: Executor
-    room: Room = field(default_factory=Room)
+    room: Share = field(default_factory=lambda: Room().of(""))
+    _signatures: list[tuple[int, UntrustedSignature]] = field(default_factory=list)  # each with its number, as below
     _unreadable: list[UnavailableError] = field(default_factory=list)
     _refused: list[tuple[int, RefusedCandidate]] = field(default_factory=list)  # each with its number in its manifest
     # What the tag names has no size that is known before: until it is read, it has the most that it may have.
@@ -111,13 +116,19 @@ class Discovery:
         tag = self._start(self._tagged)
         api = self._start(lambda: self.client.referrers_api(self.repository, self.digest, self.deadline))
         fallback = self._start(lambda: self.client.referrers_tag(self.repository, self.digest, self.deadline))
-        # The referrers' manifests are asked for as soon as they are known; a slow tag does not hold them up.
         listed = self._listed((self._wait(api, "the referrers API"), self._wait(fallback, "the referrers tag")))
-        referred = [(descriptor, self._start(self._fetcher(descriptor))) for descriptor in listed]
+        light, heavy = _divided(listed)
+        # The referrers' manifests are asked for as soon as they are known; a slow tag does not hold them up.
+        referring = self._ask(light)
         tagged = self._wait(tag, self._signature_location)
-        referring = [self._wait(future, _referrer(descriptor), pushed=True) for descriptor, future in referred]
         self._budget += limits.MANIFEST_BYTES - (0 if tagged is None else tagged.size)
-        signatures = self._read(tagged, referring)
+        self._budget -= sum(descriptor.size for descriptor in light)
+        self._read(tagged, self._answers(referring))
+        # Only now: before, they would keep a slow line busy.
+        self._read(None, self._answers(self._ask(self._affordable(heavy))))
+        if len(self._signatures) > limits.CANDIDATES_READ:
+            self._omit(f"more than {limits.CANDIDATES_READ} signatures are stored for it")
+        signatures = _fairly(self._signatures, limits.CANDIDATES_READ)
         return Evidence((*signatures, *self._shown()), tuple(self._unreadable))
 
     @property
@@ -151,8 +162,7 @@ class Discovery:
     def _listed(self, lists: Iterable[Listed | None]) -> tuple[Descriptor, ...]:
         """Return the distinct descriptors in a stable order, at most as many as are fetched for one digest.
 
-        What the API lists comes before what only the fallback tag does, where one push can name anything. The small
-        ones come first, because signatures are small: what else was pushed does not use up the limits before them.
+        What the API lists comes before what only the fallback tag does, where one push can name anything.
         """
         # By digest and size, because a fallback index may list a good manifest with a wrong size.
         unique: dict[tuple[int, Digest], tuple[int, Descriptor]] = {}
@@ -164,7 +174,24 @@ class Discovery:
         ordered = sorted(unique.values(), key=lambda each: (each[0], each[1].size, each[1].digest))
         if len(ordered) > limits.CANDIDATES:
             self._omit(f"{len(ordered)} referrers are listed, more than {limits.CANDIDATES}")
-        return tuple(item for _, item in ordered[: limits.CANDIDATES] if self._reserve(item.size))
+        return tuple(item for _, item in ordered[: limits.CANDIDATES])
+
+    def _ask(self, referrers: Sequence[Descriptor]) -> list[tuple[Descriptor, Future[_Found | None]]]:
+        return [(descriptor, self._start(self._fetcher(descriptor))) for descriptor in referrers]
+
+    def _answers(self, asked: Sequence[tuple[Descriptor, Future[_Found | None]]]) -> list[_Found]:
+        waited = [self._wait(future, _referrer(descriptor), pushed=True) for descriptor, future in asked]
+        return [found for found in waited if found is not None]
+
+    def _affordable(self, referrers: Sequence[Descriptor]) -> list[Descriptor]:
+        """Return those for which there are bytes, and time."""
+        affordable = [descriptor for descriptor in referrers if self._reserve(descriptor.size)]
+        return affordable if affordable and self._in_time() else []
+
+    def _in_time(self) -> bool:
+        if self._is_over():
+            self._omit(TOO_LATE, Reason.DEADLINE)
+        return not self._is_over()
 
     def _reserve(self, size: int) -> bool:
         """Take ``size`` bytes from what may be fetched for one digest, or record that there is no room for them."""
@@ -186,31 +213,27 @@ class Discovery:
         if all(error.message != message for error in self._unreadable):
             self._unreadable.append(UnavailableError(reason, message))
 
-    def _read(self, tagged: _Found | None, referring: Sequence[_Found | None]) -> list[UntrustedSignature]:
-        """Fetch what the formats want of all manifests at once, and read the signatures, at most 256.
-
-        The tag's come first, and then what takes little to read: what else was pushed uses up neither bytes nor time
-        before them.
-        """
-        first = [] if tagged is None else [tagged]
-        named = [wanted for found in first if (wanted := _Wanted.of(found))]
-        referred = [wanted for found in referring if found is not None and (wanted := _Wanted.of(found))]
-        ordered = [*named, *sorted(referred, key=lambda wanted: wanted.cost)]
-        documents = self._fetch([(wanted, self._reserved(wanted)) for wanted in ordered])
-        signatures: list[tuple[int, UntrustedSignature]] = []
+    def _read(self, tagged: _Found | None, referring: Sequence[_Found]) -> None:
+        """Fetch what the formats want of all manifests at once, and read the candidates."""
+        found = [*referring] if tagged is None else [tagged, *referring]
+        wanted = [wanted for each in found if (wanted := _Wanted.of(each))]
+        wanted.sort(key=lambda each: each.cost)
+        if not wanted:
+            return
+        documents = self._fetch([self._reserved(each) for each in wanted])
         # A time of its own: whatever was waited for in vain until the deadline, what did come is read.
         reading = Deadline.after(READING_SECONDS, self.deadline.clock)
-        for wanted, own in zip(ordered, documents, strict=True):
+        for each, own in zip(wanted, documents, strict=True):
             if reading.passed(0.0):  # how much there is to read is up to whoever pushed it
                 self._omit("there was no time left to read every signature", Reason.DEADLINE)
                 break
-            read = wanted.form.read(wanted.found.manifest, wanted.found.location, own)
-            found = [each for each in read if isinstance(each, UntrustedSignature)]
-            signatures += enumerate(found) if wanted.found is not tagged else ((0, each) for each in found)
-            self._refused += enumerate(each for each in read if isinstance(each, RefusedCandidate))
-        if len(signatures) > limits.CANDIDATES_READ:
-            self._omit(f"more than {limits.CANDIDATES_READ} signatures are stored for it")
-        return _fairly(signatures, limits.CANDIDATES_READ)
+            read = each.form.read(each.found.manifest, each.found.location, own)
+            signatures = [item for item in read if isinstance(item, UntrustedSignature)]
+            if each.found is tagged:  # the tag's come first, and all of them
+                self._signatures[:0] = ((0, item) for item in signatures)
+            else:
+                self._signatures += enumerate(signatures)
+            self._refused += enumerate(item for item in read if isinstance(item, RefusedCandidate))
 
     def _reserved(self, wanted: _Wanted) -> tuple[Descriptor, ...]:
         """Return what is wanted of one manifest, as far as there are bytes left.
@@ -222,16 +245,17 @@ class Discovery:
             self._unreadable.append(omitted)
         return tuple(descriptor for descriptor in wanted.descriptors if self._reserve(descriptor.size))
 
-    def _fetch(self, asked: Sequence[tuple[_Wanted, tuple[Descriptor, ...]]]) -> list[dict[Digest, bytes]]:
+    def _fetch(self, asked: Sequence[tuple[Descriptor, ...]]) -> list[dict[Digest, bytes]]:
         """Return for each manifest the documents that came, by their digests."""
         # By digest and size again: a wrong size in one manifest must not keep another one's document from being read.
-        unique = {(item.digest, item.size): item for _, descriptors in asked for item in descriptors}
-        pending = [(item.digest, self._start(self._blob_fetcher(item))) for item in unique.values()]
+        unique = {(item.digest, item.size): item for descriptors in asked for item in descriptors}
+        in_time = unique.values() if unique and self._in_time() else ()
+        pending = [(item.digest, self._start(self._blob_fetcher(item))) for item in in_time]
         waited = [(digest, self._wait(future, f"blob {digest}", pushed=True)) for digest, future in pending]
         documents = {digest: data for digest, data in waited if data is not None}
         return [
             {each.digest: documents[each.digest] for each in descriptors if each.digest in documents}
-            for _, descriptors in asked
+            for descriptors in asked
         ]
 
     def _shown(self) -> list[RefusedCandidate]:
@@ -271,14 +295,27 @@ class Discovery:
         except MalformedError as error:
             self._refused.append((0, RefusedCandidate(UNKNOWN_FORMAT, location, error.reason, error.message)))
         except TimeoutError:
-            message = "the deadline passed before everything was read"
-            self._unreadable.append(UnavailableError(Reason.DEADLINE, message))
+            self._unreadable.append(UnavailableError(Reason.DEADLINE, TOO_LATE))
         future.cancel()
         return None
 
 
 def _referrer(descriptor: Descriptor) -> str:
     return f"referrer {descriptor.digest}"
+
+
+def _divided(referrers: Sequence[Descriptor]) -> tuple[list[Descriptor], list[Descriptor]]:
+    """Return the manifests that each search may have whatever the others do, and those that are too large for that."""
+    light: list[Descriptor] = []
+    heavy: list[Descriptor] = []
+    left = OWN_BYTES
+    for descriptor in referrers:
+        if descriptor.size <= left:
+            left -= descriptor.size
+            light.append(descriptor)
+        else:
+            heavy.append(descriptor)
+    return light, heavy
 
 
 def _fairly(numbered: Sequence[tuple[int, C]], most: int) -> list[C]:

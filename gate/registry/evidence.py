@@ -273,7 +273,9 @@ class RegistrySource:
             return kept.evidence
         _, repository, digest = key
         deadline = Deadline.after(SEARCH_SECONDS, self.store.clock)
-        found = Discovery(self.client, repository, digest, deadline, self.requests, self.flights.room).run()
+        found = Discovery(
+            self.client, repository, digest, deadline, self.requests, self.flights.room.of(self.host)
+        ).run()
         kept = self.store.get(key)
         known = kept.evidence if kept is not None else Evidence()
         if all(error.reason is Reason.LIMIT for error in found.unreadable):

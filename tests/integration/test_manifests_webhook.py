@@ -84,7 +84,7 @@ def test_a_busy_server_loses_its_traffic_before_it_loses_its_life(pod: Manifest)
 def test_memory_is_limited_and_cpu_is_not(pod: Manifest) -> None:
     assert container_of(pod)["resources"] == {
         "requests": {"cpu": "100m", "memory": "128Mi"},
-        "limits": {"memory": "256Mi"},
+        "limits": {"memory": "512Mi"},
     }
 
 

@@ -12,18 +12,19 @@ from gate.core import limits
 from gate.core.deadline import Deadline
 from gate.core.formats.sigstorebundle import BUNDLE_TYPE
 from gate.core.formats.simplesigning import LAYER_TYPE
-from gate.core.manifests import OCI_INDEX
+from gate.core.manifests import OCI_INDEX, Descriptor, Manifest, parse_manifest
 from gate.core.oci import Digest
 from gate.core.reasons import Reason
 from gate.core.signature import Evidence, RefusedCandidate, UntrustedSignature
 from gate.demo import layouts
 from gate.demo.signer import Signer
 from gate.demo.store import Store
+from gate.registry.client import Document
 from gate.registry.discovery import REFUSED_SHOWN, Discovery
 from gate.registry.room import OWN_BYTES, Room
 from tests.fakes.registry import StoreClient
 
-REPOSITORY = "acme/config"
+HOST, REPOSITORY = "registry.example", "acme/config"
 DIGEST = Digest.of(b"the image")
 SIGNER = Signer.generate()
 SMALLER: dict[str, object] = {"annotations": {}, "artifactType": None}  # than what cosign writes
@@ -37,7 +38,7 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 def search(store: Store, executor: ThreadPoolExecutor, room: Room | None = None, seconds: float = 5.0) -> Evidence:
     deadline = Deadline.after(seconds, lambda: 0.0)
-    return Discovery(StoreClient(store), REPOSITORY, DIGEST, deadline, executor, room or Room()).run()
+    return Discovery(StoreClient(store), REPOSITORY, DIGEST, deadline, executor, (room or Room()).of(HOST)).run()
 
 
 def signatures(evidence: Evidence) -> list[UntrustedSignature]:
@@ -134,7 +135,10 @@ def test_large_bundles_in_small_manifests_use_up_no_bytes_before_a_small_one(exe
 
 def test_what_takes_long_to_read_is_read_after_what_does_not(executor: ThreadPoolExecutor) -> None:
     store = Store()
-    crowd_of_bundles(store, 5, 100_000)
+    crowd_of_bundles(store, 3, 100_000)
+    for number in range(2):
+        padding = {"padding": "x" * (100_000 + number)}
+        SIGNER.sign_bundle(store, REPOSITORY, DIGEST, document=b"{}", manifest=padding)
     SIGNER.sign_bundle(store, REPOSITORY, DIGEST)
     SIGNER.sign_tag(store, REPOSITORY, DIGEST)
     looks: list[None] = []
@@ -167,7 +171,89 @@ def test_what_only_the_fallback_tag_names_takes_no_place_of_what_the_registry_li
     assert [reason for reason, _, _ in problems(evidence)] == [Reason.LIMIT]
 
 
+def test_a_tag_that_somebody_made_uses_up_no_bytes_before_a_small_bundle(executor: ThreadPoolExecutor) -> None:
+    store = Store()
+    SIGNER.sign_bundle(store, REPOSITORY, DIGEST)
+    claim = {"mediaType": LAYER_TYPE, "digest": str(Digest.of(b"nothing")), "size": limits.SIMPLESIGNING_BYTES}
+    store.push_manifest(REPOSITORY, layouts.image(claim, [claim] * 64), tag=f"{DIGEST.tag}.sig")
+    for number in range(3):
+        SIGNER.sign_bundle(
+            store, REPOSITORY, DIGEST, document=b"{}", manifest={"padding": "x" * (4 * limits.MIB - 2000 - number)}
+        )
+    assert ours(search(store, executor))
+
+
+def test_large_manifests_are_asked_for_after_what_small_ones_hold(executor: ThreadPoolExecutor) -> None:
+    store = Store()
+    SIGNER.sign_tag(store, REPOSITORY, DIGEST)
+    SIGNER.sign_bundle(store, REPOSITORY, DIGEST)
+    large = SIGNER.sign_bundle(store, REPOSITORY, DIGEST, document=b"{}", manifest={"padding": "x" * OWN_BYTES})
+    client = StoreClient(store)
+    evidence = Discovery(client, REPOSITORY, DIGEST, Deadline.after(5, lambda: 0.0), executor).run()
+    assert (len(signatures(evidence)), len(refused(evidence)), problems(evidence)) == (2, 1, [])
+    kinds = ["large" if path.endswith(str(large)) else path.split("/")[-2] for path in client.requests]
+    assert [kind for kind in kinds if kind in {"blobs", "large"}] == ["blobs", "blobs", "large", "blobs"]
+
+
+class Late(StoreClient):
+    """Has an answer that comes when the time is over."""
+
+    time = 0.0
+    late = ""
+
+    def manifest(
+        self, repository: str, reference: str | Digest, deadline: Deadline, *, limit: int = limits.MANIFEST_BYTES
+    ) -> Document | None:
+        found = super().manifest(repository, reference, deadline, limit=limit)
+        if str(reference).endswith(self.late):
+            self.time = 7.0
+        return found
+
+    def blob(self, repository: str, descriptor: Descriptor, limit: int, deadline: Deadline) -> bytes:
+        data = super().blob(repository, descriptor, limit, deadline)
+        if str(descriptor.digest).endswith(self.late):
+            self.time = 7.0
+        return data
+
+
+def test_what_nobody_asked_for_because_time_was_over_is_not_blamed_on_gates_own_queue() -> None:
+    store = Store()
+    for number in range(3):
+        SIGNER.sign_tag(store, REPOSITORY, DIGEST, optional={"n": number})
+    client = Late(store)
+    client.late = DIGEST.tag  # what is asked for last
+    with ThreadPoolExecutor(1) as executor:
+        evidence = Discovery(client, REPOSITORY, DIGEST, Deadline(5.0, lambda: client.time), executor).run()
+    assert not evidence.candidates
+    assert problems(evidence) == [(Reason.DEADLINE, "the deadline passed before everything was read", False)]
+    assert not any("/blobs/" in path for path in client.requests)
+
+
+def test_large_manifests_that_there_is_no_time_for_are_told_once_and_what_came_stands() -> None:
+    store = Store()
+    pushed = SIGNER.sign_bundle(store, REPOSITORY, DIGEST)
+    for number in range(2):
+        padding = {"padding": "x" * (OWN_BYTES + number)}
+        SIGNER.sign_bundle(store, REPOSITORY, DIGEST, document=b"{}", manifest=padding)
+    client = Late(store)
+    raw, _ = store.manifest(REPOSITORY, pushed) or (b"", "")
+    manifest = parse_manifest(raw)
+    assert isinstance(manifest, Manifest)
+    (layer,) = manifest.layers
+    client.late = str(layer.digest)
+    with ThreadPoolExecutor(1) as executor:
+        evidence = Discovery(client, REPOSITORY, DIGEST, Deadline(5.0, lambda: client.time), executor).run()
+    assert ours(evidence)
+    assert problems(evidence) == [(Reason.DEADLINE, "the deadline passed before everything was read", False)]
+
+
 # Room: what all searches of a process fetch
+
+
+def full() -> Room:
+    room = Room(4 * limits.MIB)
+    assert room.take(HOST, 4 * limits.MIB)
+    return room
 
 
 def test_a_search_gives_its_room_back(executor: ThreadPoolExecutor) -> None:
@@ -175,19 +261,62 @@ def test_a_search_gives_its_room_back(executor: ThreadPoolExecutor) -> None:
     crowd_of_bundles(store, 2, limits.MIB - 100)
     for _ in range(3):
         assert problems(search(store, executor, room)) == []
-    assert room.take(2 * limits.MIB)
-    assert not room.take(1)
+    assert room.take(HOST, 2 * limits.MIB)
+    assert not room.take(HOST, 1)
 
 
 def test_without_room_large_signatures_are_not_read_and_small_ones_are(executor: ThreadPoolExecutor) -> None:
-    store, room = Store(), Room(2 * limits.MIB)
-    assert room.take(2 * limits.MIB)
-    crowd_of_bundles(store, 2, OWN_BYTES)
-    crowd_of_bundles(store, 2, limits.MIB - 100)
+    store, room = Store(), full()
+    crowd_of_bundles(store, 3, limits.MIB - 100)
     SIGNER.sign_bundle(store, REPOSITORY, DIGEST)
     evidence = search(store, executor, room)
     assert ours(evidence)
     # Whose room it takes is up to whoever pushes: it is no outage.
-    assert (Reason.BUSY, "gate reads too much at this moment", False) in problems(evidence)
-    room.give(2 * limits.MIB)
-    assert Reason.BUSY not in [reason for reason, _, _ in problems(search(store, executor, room))]
+    assert problems(evidence) == [(Reason.BUSY, "gate reads too much at this moment", False)]
+    room.give(HOST, 4 * limits.MIB)
+    assert problems(search(store, executor, room)) == []
+
+
+def test_many_documents_need_room_as_one_large_one_does(executor: ThreadPoolExecutor) -> None:
+    store, room = Store(), full()
+    crowd_of_bundles(store, 8, OWN_BYTES // 8 - 100)
+    assert problems(search(store, executor, room)) == []
+    crowd_of_bundles(store, 9, OWN_BYTES // 8 - 99)
+    assert [reason for reason, _, _ in problems(search(store, executor, room))] == [Reason.BUSY]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reasons"),
+    [
+        ((OWN_BYTES - 2000,), []),
+        ((OWN_BYTES // 4 - 2000,) * 4, []),
+        ((OWN_BYTES // 4,) * 9, [Reason.BUSY]),
+        ((OWN_BYTES,), [Reason.BUSY]),
+    ],
+)
+def test_manifests_of_others_take_nothing_that_a_small_bundle_needs(
+    sizes: tuple[int, ...], reasons: list[Reason], executor: ThreadPoolExecutor
+) -> None:
+    store = Store()
+    SIGNER.sign_bundle(store, REPOSITORY, DIGEST)
+    for number, size in enumerate(sizes):
+        padding = {"annotations": {"n": str(number)}, "padding": "x" * size}
+        SIGNER.sign_bundle(store, REPOSITORY, DIGEST, document=b"{}", manifest=padding)
+    evidence = search(store, executor, full())
+    assert ours(evidence)
+    assert [reason for reason, _, _ in problems(evidence)] == reasons
+
+
+def test_one_host_leaves_room_for_the_others() -> None:
+    room = Room(100, per_host=60)
+    slow, other = room.of("slow.example"), room.of("other.example")
+    assert slow.take(60)
+    assert not slow.take(1)
+    assert other.take(40)
+    assert not other.take(1)
+    slow.give(60)
+    assert other.take(20)
+    assert not other.take(1)
+    other.give(60)
+    assert not room._taken  # of hosts that hold nothing, nothing is kept
+    assert other.take(60)

@@ -207,10 +207,17 @@ def push_padded(setup: Setup, *sizes: int) -> None:
 
 def test_what_a_list_takes_is_part_of_the_16_mib(setup: Setup) -> None:
     setup.store.referrers_api = False
-    push_padded(setup, *[3 * limits.MIB] * 3, limits.MIB * 5 // 2)
+    push_padded(setup, *[3 * limits.MIB] * 4, limits.MIB * 7 // 2)
     assert reasons(setup.evidence()) == []
     raw, media_type = setup.store.manifest(REPOSITORY, DIGEST.tag) or (b"", "")
     setup.store.push_manifest(REPOSITORY, raw + b" " * limits.MIB, media_type, tag=DIGEST.tag)
+    assert reasons(setup.evidence()) == [Reason.LIMIT]
+
+
+def test_what_small_manifests_take_is_part_of_the_16_mib(setup: Setup) -> None:
+    push_padded(setup, *[3 * limits.MIB] * 4, limits.MIB * 7 // 2, 400_000)
+    assert reasons(setup.evidence()) == []
+    push_padded(setup, 200_000)
     assert reasons(setup.evidence()) == [Reason.LIMIT]
 
 

@@ -25,7 +25,7 @@ from gate.demo.store import Store
 from gate.registry.evidence import EvidenceStore, Flights, Kept, RegistrySource
 from gate.registry.listings import KeptListing, ListingStore
 from gate.registry.referrers import Listed
-from gate.registry.room import ROOM_BYTES
+from gate.registry.room import HOST_BYTES
 from tests.fakes.registry import StoreClient
 
 HOST, REPOSITORY = "registry.example", "acme/config"
@@ -152,15 +152,17 @@ def test_of_many_limits_a_few_are_kept_and_each_once(setup: Setup) -> None:
     assert setup.ask() == kept
 
 
-def test_searches_share_their_room(setup: Setup) -> None:
+def test_searches_share_their_room_and_each_host_has_its_own_part(setup: Setup) -> None:
     room = setup.source.flights.room
-    assert room.take(ROOM_BYTES)
+    assert room.take(HOST, HOST_BYTES)
     for number in range(2):
         SIGNER.sign_bundle(setup.store, REPOSITORY, DIGEST, document=b" " * (MIB - 10 + number))
+    elsewhere = replace(setup.source, host="other.example")
     assert [error.reason for error in setup.ask().unreadable] == [Reason.BUSY]
-    room.give(ROOM_BYTES)
+    assert elsewhere.evidence(REPOSITORY, DIGEST, Deadline.after(5, lambda: setup.time)).unreadable == ()
+    room.give(HOST, HOST_BYTES)
     assert setup.ask().unreadable == ()
-    assert room.take(ROOM_BYTES)
+    assert room.take(HOST, HOST_BYTES)
 
 
 def test_what_was_known_counts_beside_more_than_is_read(setup: Setup) -> None:
