@@ -30,7 +30,7 @@ UNKNOWN_FORMAT = "unknown"
 GRACE_SECONDS = 0.25  # after the deadline, for a client to say what kept it
 READING_SECONDS = 0.5  # after the last answer, to read what came: all of it takes 0.8 s where somebody saw to that
 TOO_LATE = "the deadline passed before everything was read"
-REFUSED_SHOWN = 128  # refused candidates that are told one by one; twice the manifests that are looked at
+REFUSED_SHOWN = limits.CANDIDATES  # refused candidates that are told one by one; each says up to 2 KiB
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Candidate)
@@ -78,9 +78,14 @@ class _Wanted:
         return None if form is None else cls(found, form, form.wanted(found.manifest))
 
     @property
+    def asked(self) -> tuple[int, int, Digest]:
+        """For the order in which bytes are given out: how many it wants, and what tells equals apart."""
+        return sum(each.size for each in self.descriptors), self.found.size, self.found.manifest.digest
+
+    @property
     def cost(self) -> tuple[int, Digest]:
-        """How many bytes have to be read for its candidates, and a digest for an order among equals."""
-        return self.found.size + sum(each.size for each in self.descriptors), self.found.manifest.digest
+        """For the order in which candidates are read: how many bytes that takes, and what tells equals apart."""
+        return sum(each.size for each in self.descriptors) + self.found.size, self.found.manifest.digest
 
 
 @dataclass(slots=True)
@@ -189,9 +194,10 @@ class Discovery:
         return affordable if affordable and self._in_time() else []
 
     def _in_time(self) -> bool:
-        if self._is_over():
+        over = self._is_over()  # asked once: what is not asked for has to be told
+        if over:
             self._omit(TOO_LATE, Reason.DEADLINE)
-        return not self._is_over()
+        return not over
 
     def _reserve(self, size: int) -> bool:
         """Take ``size`` bytes from what may be fetched for one digest, or record that there is no room for them."""
@@ -217,13 +223,14 @@ class Discovery:
         """Fetch what the formats want of all manifests at once, and read the candidates."""
         found = [*referring] if tagged is None else [tagged, *referring]
         wanted = [wanted for each in found if (wanted := _Wanted.of(each))]
-        wanted.sort(key=lambda each: each.cost)
         if not wanted:
             return
-        documents = self._fetch([self._reserved(each) for each in wanted])
+        # What was fetched already asks for nothing: a tag keeps certificates in its manifest, and little beside it.
+        wanted.sort(key=lambda each: each.asked)
+        fetched = zip(wanted, self._fetch([self._reserved(each) for each in wanted]), strict=True)
         # A time of its own: whatever was waited for in vain until the deadline, what did come is read.
         reading = Deadline.after(READING_SECONDS, self.deadline.clock)
-        for each, own in zip(wanted, documents, strict=True):
+        for each, own in sorted(fetched, key=lambda pair: pair[0].cost):
             if reading.passed(0.0):  # how much there is to read is up to whoever pushed it
                 self._omit("there was no time left to read every signature", Reason.DEADLINE)
                 break

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from gate.core import limits
 
-OWN_BYTES = (
-    512 * limits.KIB
-)  # of small manifests, and as many of documents: each search's own; fifty keyless signatures
+# Each search's own, whatever the others do: so many bytes of small manifests, and as many of documents. 64 bundles of
+# 12 KiB fit, certificates and all.
+OWN_BYTES = 768 * limits.KIB
 ROOM_BYTES = 24 * limits.MIB  # beyond that, all searches of a process; read, it takes five times as much
 HOST_BYTES = limits.EVIDENCE_BYTES  # of that, those at one host, which may be slow to bring it: one digest's evidence
 
