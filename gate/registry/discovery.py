@@ -102,9 +102,11 @@ class Discovery:
     deadline: Deadline
     executor: Executor
     room: Share = field(default_factory=lambda: Room().of(""))
-    _signatures: list[tuple[int, UntrustedSignature]] = field(default_factory=list)  # each with its number, as below
+    # Each with its number in its manifest.
+    _signatures: list[tuple[int, UntrustedSignature]] = field(default_factory=list)
+    _refused: list[tuple[int, RefusedCandidate]] = field(default_factory=list)
     _unreadable: list[UnavailableError] = field(default_factory=list)
-    _refused: list[tuple[int, RefusedCandidate]] = field(default_factory=list)  # each with its number in its manifest
+    _omitted: set[tuple[Reason, str]] = field(default_factory=set)
     # What the tag names has no size that is known before: until it is read, it has the most that it may have.
     _budget: int = limits.EVIDENCE_BYTES - limits.MANIFEST_BYTES
     _own: int = OWN_BYTES
@@ -215,8 +217,9 @@ class Discovery:
         return True
 
     def _omit(self, message: str, reason: Reason = Reason.LIMIT) -> None:
-        """Record, once, that something is not read."""
-        if all(error.message != message for error in self._unreadable):
+        """Record, once, that something is not read; whatever else is recorded, that is no outage."""
+        if (reason, message) not in self._omitted:
+            self._omitted.add((reason, message))
             self._unreadable.append(UnavailableError(reason, message))
 
     def _read(self, tagged: _Found | None, referring: Sequence[_Found]) -> None:
@@ -302,7 +305,7 @@ class Discovery:
         except MalformedError as error:
             self._refused.append((0, RefusedCandidate(UNKNOWN_FORMAT, location, error.reason, error.message)))
         except TimeoutError:
-            self._unreadable.append(UnavailableError(Reason.DEADLINE, TOO_LATE))
+            self._omit(TOO_LATE, Reason.DEADLINE)
         future.cancel()
         return None
 

@@ -24,6 +24,7 @@ from gate.demo.store import Store
 from gate.registry.client import Document
 from gate.registry.discovery import REFUSED_SHOWN, Discovery
 from gate.registry.room import OWN_BYTES, Room
+from tests.fakes.looks import Looks
 from tests.fakes.registry import StoreClient
 
 HOST, REPOSITORY = "registry.example", "acme/config"
@@ -39,8 +40,10 @@ def executor() -> Iterator[ThreadPoolExecutor]:
         yield executor
 
 
-def search(store: Store, executor: ThreadPoolExecutor, room: Room | None = None, seconds: float = 5.0) -> Evidence:
-    deadline = Deadline.after(seconds, lambda: 0.0)
+def search(
+    store: Store, executor: Executor, room: Room | None = None, clock: Callable[[], float] = lambda: 0.0
+) -> Evidence:
+    deadline = Deadline(5.0, clock)
     return Discovery(StoreClient(store), REPOSITORY, DIGEST, deadline, executor, (room or Room()).of(HOST)).run()
 
 
@@ -153,20 +156,10 @@ def test_what_takes_long_to_read_is_read_after_what_does_not(executor: ThreadPoo
         SIGNER.sign_bundle(store, REPOSITORY, DIGEST, document=b"{}", manifest=padding)
     SIGNER.sign_bundle(store, REPOSITORY, DIGEST)
     SIGNER.sign_tag(store, REPOSITORY, DIGEST)
-    looks: list[None] = []
-
-    def search_until(last: float) -> Evidence:
-        """Return what is found when time passes only after so many looks at the clock."""
-
-        def clock() -> float:
-            looks.append(None)
-            return 9.0 if len(looks) > last else 0.0
-
-        looks.clear()
-        return Discovery(StoreClient(store), REPOSITORY, DIGEST, Deadline(5.0, clock), executor).run()
-
-    search_until(float("inf"))
-    evidence = search_until(len(looks) - 7 + 2)  # the clock is looked at last before each of the seven is read
+    looks = Looks()
+    search(store, executor, clock=looks)
+    # The clock is looked at last before each of the seven is read.
+    evidence = search(store, executor, clock=Looks(looks.count - 7 + 2))
     assert [item.format for item in signatures(evidence)] == ["simplesigning", "bundle"]
     assert problems(evidence) == [(Reason.DEADLINE, "there was no time left to read every signature", False)]
 
@@ -210,19 +203,10 @@ def test_a_tag_of_many_certificates_asks_for_few_bytes(room: Room, executor: Thr
 def test_what_is_not_asked_for_is_told_whenever_time_passes() -> None:
     store = Store()
     SIGNER.sign_tag(store, REPOSITORY, DIGEST)
-    looks: list[None] = []
-
-    def search_until(last: float) -> Evidence:
-        def clock() -> float:
-            looks.append(None)
-            return 9.0 if len(looks) > last else 0.0
-
-        looks.clear()
-        return Discovery(StoreClient(store), REPOSITORY, DIGEST, Deadline(5.0, clock), Inline()).run()
-
-    assert len(signatures(search_until(float("inf")))) == 1
-    for last in range(len(looks)):
-        evidence = search_until(last)
+    looks = Looks()
+    assert len(signatures(search(store, Inline(), clock=looks))) == 1
+    for before in range(looks.count):
+        evidence = search(store, Inline(), clock=Looks(before))
         assert evidence.unreadable or len(signatures(evidence)) == 1
 
 
@@ -281,6 +265,17 @@ def test_what_nobody_asked_for_because_time_was_over_is_not_blamed_on_gates_own_
     assert not evidence.candidates
     assert problems(evidence) == [(Reason.DEADLINE, "the deadline passed before everything was read", False)]
     assert not any("/blobs/" in path for path in client.requests)
+
+
+def test_what_is_left_out_is_no_outage_though_an_outage_has_the_same_words() -> None:
+    store = Store()
+    SIGNER.sign_tag(store, REPOSITORY, DIGEST)
+    client = Late(store)
+    client.late = DIGEST.tag
+    words = "the deadline passed before everything was read"
+    client.fail("*/referrers/*", UnavailableError(Reason.DEADLINE, words, outage=True))
+    evidence = Discovery(client, REPOSITORY, DIGEST, Deadline(5.0, lambda: client.time), Inline()).run()
+    assert problems(evidence) == [(Reason.DEADLINE, words, True), (Reason.DEADLINE, words, False)]
 
 
 def test_large_manifests_that_there_is_no_time_for_are_told_once_and_what_came_stands() -> None:

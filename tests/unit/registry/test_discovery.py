@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
 
 import pytest
 
@@ -21,8 +22,11 @@ from gate.demo.signer import Signer, list_in_fallback
 from gate.demo.store import Store
 from gate.registry.discovery import Discovery
 from gate.registry.referrers import Listed
+from tests.fakes.looks import Looks
 from tests.fakes.registry import StoreClient
 
+P = ParamSpec("P")
+T = TypeVar("T")
 REPOSITORY = "acme/config"
 DIGEST = Digest.of(b"the image")
 SIGNER = Signer.generate()
@@ -185,6 +189,7 @@ def test_above_64_referrers_the_rest_is_a_problem_and_what_was_found_stands(setu
     evidence = setup.evidence()
     assert len(signatures(evidence)) == 1
     assert len(refusals(evidence)) == limits.CANDIDATES
+    assert sum("/manifests/sha256:" in path for path in setup.client.requests) == limits.CANDIDATES
     assert reasons(evidence) == [Reason.LIMIT]
 
 
@@ -284,29 +289,36 @@ def test_what_waited_for_a_thread_until_the_deadline_is_no_outage(setup: Setup) 
     assert setup.client.requests == []
 
 
+class Silent(Executor):
+    """Never gets to what it is given."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        return Future()
+
+
+def test_what_does_not_answer_in_time_is_unknown_and_no_outage(setup: Setup) -> None:
+    evidence = Discovery(setup.client, REPOSITORY, DIGEST, Deadline(5.0, lambda: 9.0), Silent()).run()
+    assert not evidence.candidates
+    assert [(error.reason, error.message, error.outage) for error in evidence.unreadable] == [
+        (Reason.DEADLINE, "the deadline passed before everything was read", False)
+    ]
+
+
 def test_what_there_is_no_time_to_read_is_unknown_and_what_was_read_before_stands(setup: Setup) -> None:
     SIGNER.sign_tag(setup.store, REPOSITORY, DIGEST)
     for _ in range(2):
         Signer.generate().sign_bundle(setup.store, REPOSITORY, DIGEST)
-    looks: list[None] = []
 
-    def search(enough: float) -> Evidence:
-        """Return what is found when time passes only after so many looks at the clock."""
-
-        def clock() -> float:
-            looks.append(None)
-            return 9.0 if len(looks) > enough else 0.0
-
-        looks.clear()
+    def search(clock: Looks) -> Evidence:
         return Discovery(setup.client, REPOSITORY, DIGEST, Deadline(5.0, clock), setup.executor).run()
 
-    everything = search(float("inf"))
+    looks = Looks()
+    everything = search(looks)
     assert (len(signatures(everything)), reasons(everything)) == (3, [])
     for read in range(3):  # the clock is looked at last before each of the three is read
-        evidence = search(len(looks) - 3 + read)
+        evidence = search(Looks(looks.count - 3 + read))
         assert signatures(evidence) == signatures(everything)[:read]
         assert [(error.reason, error.outage) for error in evidence.unreadable] == [(Reason.DEADLINE, False)]
-        search(float("inf"))
 
 
 class Hanging(StoreClient):
